@@ -60,7 +60,7 @@ Standards, with what is partial:
     CMS         RFC 5652 (no digested, authenticated or key-encryption-key content), 5083 and 5084 (GCM; no CCM), 5753,
                 8418 (X25519; no X448), 8419 (Ed25519; no Ed448), 4056 (PSS), 3560 (OAEP), 8933, 6211, 5035, 3274 (read)
     time        RFC 3161, 5816
-    paths       RFC 5280 and 9618 by pyhanko-certvalidator and rules of our own (`pki.path`), all of NIST's PKITS but
+    paths       RFC 5280 and 9618 by pyhanko-certvalidator and rules of its own (`pki.path`), all of NIST's PKITS but
                 for what tests/unit/pki/test_pkits.py lists; revocation by CRL (full, delta, indirect) and OCSP (RFC
                 6960), judged from the bank's own table
     look-ups    RFC 4511, 4513, 4515 and 4523 (LDAP, simple bind), 8162 and 6698 (SMIMEA; whole
@@ -71,7 +71,7 @@ Standards, with what is partial:
                 OpenAPI 3.1
     codes       RFC 2104 (HMAC), ISO 4217 (currencies, minor units), EU 2018/389 (`sealgate compliance rts`)
     documents   ISO 14289-1 (PDF/UA-1) and 19005-2 (PDF/A-2b) written, and looked for in what others wrote (no program
-                can tell whether a tag is the right one); ISO 32000-2 (AES-256, revision 6); RFC 4180 (CSV)
+                can decide whether a tag is the right one); ISO 32000-2 (AES-256, revision 6); RFC 4180 (CSV)
     identity    CA/B Forum S/MIME policies, RFC 3739 and ETSI EN 319 412-5 (QcCompliance, QcSSCD), below marked roots
 """
 

@@ -91,7 +91,7 @@ class ChildProcess:
             raise KilledError(-code) from None
 
     def end(self) -> None:
-        """Kills the process, whatever it does."""
+        """Kills the process in any state."""
         self._channel.close()
         self.process.kill()
         self.process.wait()

@@ -14,7 +14,7 @@ EARLIEST: Final = datetime(2024, 1, 1, tzinfo=UTC)  # before this program was wr
 
 
 class Clock(Protocol):
-    """Anything that tells the time."""
+    """A source of the current time."""
 
     def now(self) -> datetime:
         """The present, aware, in UTC."""
@@ -34,7 +34,7 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class FrozenClock:
-    """A clock that stands: for tests, and for `inspect --at`."""
+    """A clock that does not advance: for tests, and for `inspect --at`."""
 
     at: datetime
 

@@ -64,7 +64,7 @@ def choose_cipher(cipher: Literal["auto", "cbc", "gcm"], rows: tuple[Certificate
 
 
 def choose_oaep(rows: tuple[CertificateRow, ...]) -> bool:
-    """Whether RSA keys are used with OAEP: where each holder said so, or is a partner on the modern profile.
+    """Whether RSA keys are used with OAEP: if each holder announced it, or is a partner on the modern profile.
 
     Sectors that ask for AES-GCM ask for OAEP as well (BSI TR-03116-4); gpgsm, for one, reads neither.
     """

@@ -28,7 +28,7 @@ class KeySet:
     """A signing key with what limits its use: From addresses (patterns) and clients.
 
     `others`: further generations of the key, older and coming ones, and any of them again with another certificate
-    to tell recipients of.
+    to announce to recipients.
     """
 
     signer: Signer
@@ -39,8 +39,8 @@ class KeySet:
     def signer_at(self, at: datetime) -> Signer:
         """Who signs at this time: of the certificates that are valid then, the one that ends last.
 
-        If none is valid, the newest: whoever judges the signature says so, and so does the log at the start. The
-        certificate that recipients are told to encrypt to is chosen among those of this signer by the same rule.
+        If none is valid, the newest: a verifier of the signature reports it, and so does the log at the start. The
+        certificate that recipients encrypt to is chosen among those of this signer by the same rule.
         """
         if not self.others:
             return self.signer

@@ -1,13 +1,13 @@
-"""What a mail's way lacks becomes a wish: lists, answers and issuers that the jobs process fetches in the background.
+"""Fetch requests for a mail's missing data: lists, answers and issuers that the jobs process fetches in the background.
 
-Where something was never tried before, the worker waits a moment for it, so that a correspondent's first mail is
-already judged; whatever fails or takes longer is not waited for again, and nothing while no jobs are at work. At most
+For something that was never tried before, the worker waits a moment, so that a correspondent's first mail is
+already judged. It does not wait again after a failure or a slow answer, nor while no jobs process works. At most
 a few workers wait at once: a flood of mails with made-up certificates slows down no other mail.
 
-Lists come first, and answers (OCSP) only where no list helps: there is none, it could not be had, or it takes too long.
-One list serves all certificates of its issuer, also through an outage of the responder, and tells nobody with whom the
-bank corresponds, as each question to a responder does. A responder is faster where a list is large: it is asked when
-half of the wait is over.
+Lists come first, and answers (OCSP) only where no list helps: there is none, it is unavailable, or it takes too long.
+One list serves all certificates of its issuer, also through an outage of the responder. It does not disclose with whom
+the bank corresponds, as each question to a responder does. A responder is faster where a list is large: it is asked
+when half of the wait is over.
 """
 
 import threading
@@ -25,7 +25,7 @@ from gateway.ports.fetch import FetchRequest, FetchTask, FetchTasks
 from gateway.settings import Fetch
 
 WAITING_MAX: Final = 8  # workers that wait at once for lists and answers
-WAITING_FOR_ISSUERS_MAX: Final = 4  # these are wanted for whatever a stranger sends
+WAITING_FOR_ISSUERS_MAX: Final = 4  # any mail of a stranger may request these
 LOOK_S: Final = 0.03
 AWAITED_FAILURES: Final = 6  # with fetch.retry_s of five minutes: half an hour in which mail is deferred, not refused
 _IN_VAIN: Final = frozenset({Reason.FETCH_REFUSED, Reason.FETCH_TOO_LARGE})
@@ -51,12 +51,12 @@ class FetchRequests:
             lists = self._want(crl_requests(certificate, issuer, schemes))
             new = any(task.request.kind == "crl" and not task.tried for task in lists)
             if new and not self._tasks.attended(self._clock.now()):
-                return  # the list will be there when somebody fetches again; no responder need be told
+                return  # the list will be there at the next fetch; no responder need be asked
             brought = new and self._wait(lists, end - self._settings.wait_s / 2, self._waiting)
             if not brought:
                 self._wait(self._want(ocsp_requests(certificate, issuer, schemes)), end, self._waiting, or_else=lists)
         except GatewayError:
-            return  # the store cannot tell: then nothing is known, and that is told where it is looked up
+            return  # the store does not answer: the look-up reports that nothing is known
 
     def by_subject(self, subject: bytes) -> tuple[bytes, ...]:
         """See IntermediateSource."""

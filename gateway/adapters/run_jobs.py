@@ -1,12 +1,11 @@
 """Chunks of runs as jobs of procrastinate, in the PostgreSQL database that the nodes share anyway.
 
-A job says which chunk is to be worked on, and when. Who may is said by the chunk's claim alone
-(ports.services.statements),
-which every job takes first: a job that is there twice sends nothing twice. A job that is lost with its node loses
+A job names the chunk to work on, and when. Only the chunk's claim gives the right to work (ports.services.statements),
+and every job takes it first: a job that is there twice sends nothing twice. A job that is lost with its node loses
 nothing either: the leader of the run defers another one for a chunk that no process works on
-(app.statements_crew). So jobs can be made of the chunks at any time, and belong into no backup.
+(app.statements.worker_pool). So jobs can be made of the chunks at any time, and are in no backup.
 
-The tables lie in a schema of their own, named after procrastinate's own SQL: a version of it that has other tables
+The tables are in a schema of their own, named after procrastinate's own SQL: a version of it that has other tables
 makes other ones, beside which nodes of the version before work on. It looks for them by the search path.
 """
 
@@ -101,7 +100,7 @@ class RunJobs:
                 "SELECT DISTINCT queue_name FROM procrastinate_jobs"))
 
     def clear(self, run: str, *, working: bool) -> None:
-        """No job of the run waits; `working`: none is at work either, for whoever had one has ended it or died."""
+        """No job of the run waits; `working`: none is at work either, because its worker has ended it or died."""
         with self._opened():
             self._connector.execute_query(_CLEAR, run=run, working=working)
 
@@ -114,7 +113,7 @@ def serve(where: Postgresql, run: str, threads: int, carry_out: Callable[[int], 
           ending: Callable[[], bool]) -> None:
     """Blocks until `ending`: takes jobs of a run, up to `threads` at once.
 
-    `carry_out` gets the number of a chunk in a thread of its own, raises nothing, and tells when it is due again; None:
+    `carry_out` gets the number of a chunk in a thread of its own, raises nothing, and returns its next due time; None:
     not by this job. GatewayError STORE_UNAVAILABLE (retry) when the database goes away; jobs at work have ended then.
     """
     with _answered(), wrap_exceptions():

@@ -32,7 +32,7 @@ class RevokedEntry:
 
 @dataclass(frozen=True, slots=True)
 class IssuingPoint:
-    """What the list speaks of (RFC 5280 5.2.5). `urls`: of its distribution point; `reasons` empty: all."""
+    """The scope of the list (RFC 5280 5.2.5). `urls`: of its distribution point; `reasons` empty: all."""
 
     urls: tuple[str, ...] = ()
     users_only: bool = False

@@ -1,7 +1,7 @@
 """Whether the kernel believes its own clock: adjtimex(2), read-only.
 
 chrony, ntpd and systemd-timesyncd clear STA_UNSYNC when they have disciplined the clock; the kernel sets it again
-when nobody has for some time (its maximum error passes 16 s). A time-stamping service must know (RFC 3161 2.1.1).
+when no program has for some time (its maximum error passes 16 s). A time-stamping service must know (RFC 3161 2.1.1).
 """
 
 import ctypes

@@ -31,9 +31,9 @@ def build_answer(issuer: bytes, certificate: bytes, responder: Authority, status
                  enclosed: Sequence[bytes] | None = None) -> bytes:
     """The DER of a response about one certificate. `issuer`, `certificate`: DER.
 
-    `responder`: who signs, the issuer itself or a delegate, whose certificate is enclosed unless `enclosed` says
-    what is. `by_name`: it names itself by its name, else by the hash of its key. `identifier`: names the issuer,
-    SHA-1 if not said, as most clients want. GatewayError(USAGE) for what no answer can say.
+    `responder`: the signer, the issuer itself or a delegate, whose certificate is enclosed unless `enclosed` names
+    others. `by_name`: it names itself by its name, else by the hash of its key. `identifier`: names the issuer,
+    SHA-1 by default, as most clients expect. GatewayError(USAGE) for a status that no answer can have.
     """
     try:
         builder = ocsp.OCSPResponseBuilder().add_response(

@@ -44,8 +44,8 @@ class EmbeddedTsa:
     """A `ports.stampers.TimeStamper` over a key of the bank. `name` is the stamper's name in the settings.
 
     `chain`: issuers to enclose, without the root. `policy_oid`: dotted, of the bank's own arc. `accuracy_ms`: how far
-    genTime may be from UTC. `clock_check` 'none' stamps whatever the clock says: for demonstrations.
-    GatewayError(CONFIG_INVALID) for a certificate that may not stamp or is not the key's, and what `keys` says of it.
+    genTime may be from UTC. `clock_check` 'none' stamps with any state of the clock: for demonstrations.
+    GatewayError(CONFIG_INVALID) for a certificate that may not stamp or is not the key's, and any error of `keys`.
     """
 
     trust: Literal["internal", "external", "qualified"] = "internal"

@@ -1,7 +1,7 @@
 """How commands show many things: a table on a terminal, tab-separated lines elsewhere, one JSON array with --json.
 
 Texts of strangers (subjects, names in certificates) are shown with their control characters escaped, so that no mail
-moves the cursor of whoever lists it. Progress goes to standard error.
+moves the cursor of the reader's terminal. Progress goes to standard error.
 """
 
 import csv
@@ -60,7 +60,7 @@ def shown(value: object) -> str:
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Rows on standard output: a table on a terminal, without columns that hold nothing.
 
-    Where the terminal is too narrow, each row stands as a block, a line for each of its values.
+    Where the terminal is too narrow, each row is a block, a line for each of its values.
     """
     if not sys.stdout.isatty():
         for row in rows:
@@ -95,7 +95,7 @@ def _grid(names: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
 
 def write(output: Output, columns: Sequence[str], lines: Iterable[Sequence[object]], empty: str,
           objects: Iterable[Mapping[str, object]] | None = None) -> None:
-    """A list in the form that was asked for. A table and CSV have a header line; `empty` is said where there is none.
+    """A list in the requested form. A table and CSV have a header line; `empty` is printed for an empty list.
 
     `objects`: what JSON has, where it is not the same under the names of the columns. Lines may come one by one: all
     forms but a table on a terminal write them so.
@@ -156,7 +156,7 @@ def _plain(value: Any) -> object:
 
 
 def followed(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """The items, while a bar on the terminal, or a line now and then elsewhere, tells how far it is."""
+    """Yields the items and shows the progress: a bar on the terminal, a line now and then elsewhere."""
     if not sys.stderr.isatty():
         for number, item in enumerate(items, start=1):
             yield item
@@ -178,7 +178,7 @@ def why(trouble: Trouble) -> str:
 
 
 def count_lines(path: Path) -> int | None:
-    """How many lines there are to go, for the bar; a file that cannot be read is told later."""
+    """The number of lines, for the bar; an unreadable file is reported later."""
     try:
         with path.open("rb") as file:
             return max(sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")) - 1, 0)

@@ -83,7 +83,7 @@ def refresh(url: Annotated[str, typer.Argument(metavar="[URL]",
 
 
 def _fetched(task: FetchTask, trouble: GatewayError | None) -> bool:
-    """Tells one, and whether it failed."""
+    """Prints one result; returns whether it failed."""
     if trouble is not None:
         say(f"sealgate: {listing.shown(task.request.url)}: {context.explained(trouble)}")
     return trouble is not None

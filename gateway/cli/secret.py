@@ -10,7 +10,7 @@ from gateway.cli.context import USAGE, fail
 
 
 def asked(prompt: str, *, twice: bool = False) -> str:
-    """The secret, typed on a terminal (`twice` where a mistake locks somebody out), else a line of standard input."""
+    """The secret, typed on a terminal (`twice` where a mistake locks the user out), else a line of standard input."""
     if not sys.stdin.isatty():
         line = sys.stdin.readline()
         if not line.rstrip("\r\n"):

@@ -1,6 +1,6 @@
 """CMS in, CMS out (RFC 5652, 5083, 5084, 5753, 8418, 8551): no mail, no files, no network, no clock.
 
-    algorithms        OIDs, names and strengths: one table for the whole house
+    algorithms        OIDs, names and strengths: one table for the whole gateway
     certificate       X.509 (RFC 5280) read once into a value       names    distinguished names as text
     attributes        signed and unsigned attributes
     signed            SignedData written          signed_reader    SignedData read and verified

@@ -26,7 +26,7 @@ ENCRYPTION_KEY_PREFERENCE: Final = "1.2.840.113549.1.9.16.2.11"
 SIGNING_CERTIFICATE: Final = "1.2.840.113549.1.9.16.2.12"
 SIGNATURE_TIME_STAMP: Final = "1.2.840.113549.1.9.16.2.14"
 SIGNING_CERTIFICATE_V2: Final = "1.2.840.113549.1.9.16.2.47"
-MS_ENCRYPTION_KEY_PREFERENCE: Final = "1.3.6.1.4.1.311.16.4"  # the same wish, in the form that Outlook reads
+MS_ENCRYPTION_KEY_PREFERENCE: Final = "1.3.6.1.4.1.311.16.4"  # the same preference, in the form that Outlook reads
 
 ATTRIBUTES_MAX: Final = 64  # of one SignerInfo; the richest CAdES profile has under 20
 CERTIFICATE_HASHES_MAX: Final = 64  # of one signingCertificate; a path has under 10

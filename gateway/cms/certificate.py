@@ -42,7 +42,7 @@ class Certificate:
     """One certificate. Equal to another if the octets are.
 
     `sha256`: hex of the whole. `subject`, `issuer`: RFC 4514 text. `spki`: DER SubjectPublicKeyInfo. Times are UTC.
-    `emails`: rfc822Name and SmtpUTF8Mailbox of the SAN as they stand; of the subject only where the SAN has none.
+    `emails`: rfc822Name and SmtpUTF8Mailbox of the SAN as written; of the subject only where the SAN has none.
     `key_usage`, `extended_key_usage`: None where the extension is absent (anything goes), dotted OIDs in the latter.
     `key_algorithm`, `signature_algorithm`: names of `cms.algorithms`.
     """
@@ -187,7 +187,7 @@ def _key_usage(usage: x509.KeyUsage | None) -> frozenset[str] | None:
 
 
 def _emails(subject: bytes, extensions: x509.Extensions) -> tuple[str, ...]:
-    """The addresses named, in order, each once. What is no mailbox (a name, a list, controls, spaces) names nobody."""
+    """The addresses named, in order, each once. Other values (a name, a list, controls, spaces) are skipped."""
     return tuple(dict.fromkeys(filter(is_mailbox, _named(subject, extensions))))
 
 

@@ -1,8 +1,8 @@
 """CompressedData (RFC 3274), read with bounds on what it may become.
 
 A few octets of zlib can grow a thousandfold; the octets written and their ratio to those read are both bounded, and
-nothing beyond the bound is ever produced. Only zlib exists (RFC 3274 2). We write none: sealed mail is not compressed,
-since the length of what is compressed tells of its content.
+nothing beyond the bound is ever produced. Only zlib exists (RFC 3274 2). The gateway writes none: it does not compress
+sealed mail, since the length of compressed content reveals something of it.
 """
 
 import zlib
@@ -16,7 +16,7 @@ from gateway.errors import GatewayError, Reason
 
 ZLIB: Final = "1.2.840.113549.1.9.16.3.8"
 RATIO_MAX: Final = 200  # text shrinks to a tenth, an empty spreadsheet to a hundredth; zlib's own bound is 1,032
-FREE_OCTETS: Final = 1 << 20  # below this nobody asks for a ratio: repeated text of that size is honest
+FREE_OCTETS: Final = 1 << 20  # below this the ratio is not limited: repeated text of that size is honest
 
 _READ_OCTETS: Final = 65_536
 _WRITE_OCTETS: Final = 1 << 20

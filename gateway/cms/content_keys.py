@@ -1,8 +1,8 @@
 """Which cipher a content key has served: one key never serves two (RFC 9709 1).
 
-Who takes a GCM message, relabels it as CBC and sends it again, has the same content key opened under another cipher.
-No field of CMS tells, but a reader that remembers does. The memory is of this process and bounded; it holds no key,
-only a keyed digest that means nothing elsewhere.
+An attacker who takes a GCM message, relabels it as CBC and sends it again has the same content key opened under another
+cipher. No field of CMS shows this, but a reader's memory does. The memory is of this process and bounded; it holds no
+key, only a keyed digest that means nothing elsewhere.
 """
 
 import os

@@ -1,7 +1,7 @@
 """What an EnvelopedData or AuthEnvelopedData says before anything is decrypted (RFC 5652 6, RFC 5083 2).
 
 Definite and indefinite lengths, one octet string or segments. Recipients by KEK, password, KEM or anything later become
-'other' and harm nobody else's; originator certificates and unprotected attributes are passed over.
+'other' and do not affect other recipients; originator certificates and unprotected attributes are passed over.
 """
 
 from functools import lru_cache
@@ -45,7 +45,7 @@ class RecipientId(NamedTuple):
 class RecipientInfo(NamedTuple):
     """One recipient: of a KeyAgreeRecipientInfo, each RecipientEncryptedKey makes one.
 
-    `kind` 'other' (KEK, password, KEM, static originator keys, …) can never be opened and names nobody we know.
+    `kind` 'other' (KEK, password, KEM, static originator keys, …) can never be opened and names no known recipient.
     `originator` is the sender's public point (content of the BIT STRING) with its AlgorithmIdentifier.
     """
 
@@ -84,7 +84,7 @@ class Enveloped(NamedTuple):
 
     @property
     def authenticated(self) -> bool:
-        """Whether decryption proves that the content is as its sender wrote it, whoever that was."""
+        """Whether decryption proves that the content is as its (unknown) sender wrote it."""
         return self.kind == "auth_enveloped"
 
     @property
@@ -190,7 +190,7 @@ def _usual_cipher(der: bytes, *, auth: bool, mac: bytes) -> tuple[str, ContentCi
 
 
 def _cipher(der: bytes, *, auth: bool, mac: bytes) -> tuple[str, ContentCipher | WeakCipher | None, bytes]:
-    """The cipher's name; the cipher if it is one of ours in its own kind of envelope with exact parameters; its IV."""
+    """The cipher's name; the cipher if it is supported, in its own kind of envelope with exact parameters; its IV."""
     algorithm = algorithms.fresh_identifier(der, walk.single(der))
     return algorithms.cipher_name(algorithm.oid), *_exact_cipher(algorithm, auth=auth, mac=mac)
 
@@ -218,7 +218,7 @@ def _exact_cipher(algorithm: AlgorithmIdentifier, *, auth: bool,
 
 
 def _recipient(octets: bytes, info: Tlv) -> list[RecipientInfo]:
-    """One RecipientInfo of the SET: what we can never open becomes 'other', so that it harms nobody else's."""
+    """One RecipientInfo of the SET: one of an unsupported kind becomes 'other' and does not affect other recipients."""
     if info.tag == walk.SEQUENCE:
         parts = walk.children(octets, info, limit=4)
         if len(parts) != 4:

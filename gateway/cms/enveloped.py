@@ -2,7 +2,7 @@
 
 RSA PKCS#1 v1.5 (RFC 3370 4.2.1) and OAEP (RFC 3560), ECDH on P-256, P-384, P-521 (RFC 5753) and X25519 (RFC 8418);
 AES-CBC (RFC 3565) makes an EnvelopedData, AES-GCM an AuthEnvelopedData. One call makes one content key for one
-cipher: no key of ours ever serves two algorithms. Everything about a recipient that does not change is prepared once
+cipher: no content key ever serves two algorithms. Everything about a recipient that does not change is prepared once
 per certificate; a message then costs one public-key operation per recipient and one pass of AES.
 """
 
@@ -43,7 +43,7 @@ _SIGN_ONLY: Final = frozenset({"ed25519", "ed448", "dsa", "ml-dsa-44", "ml-dsa-6
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """To whom, and how if the key is RSA. Plain certificates may stand for recipients with the call's own default."""
+    """To whom, and how if the key is RSA. Plain certificates are recipients with the call's own default."""
 
     certificate: Certificate
     rsa: KeyTransport = KeyTransport.PKCS1
@@ -53,7 +53,7 @@ def encrypt(content: bytes, recipients: Sequence[Recipient | Certificate], ciphe
             rsa: KeyTransport = KeyTransport.PKCS1) -> bytes:
     """DER ContentInfo with `content` (id-data: a MIME entity in canonical form) for everyone in `recipients`.
 
-    Each certificate gets one RecipientInfo, however often it is named; DER sorts them, so their order tells nothing.
+    Each certificate gets one RecipientInfo, however often it is named; DER sorts them, so their order reveals nothing.
     `rsa` is for those that are plain certificates.
     GatewayError: CERTIFICATE_ABSENT without recipients, INPUT_LIMIT_EXCEEDED beyond RECIPIENTS_MAX, and of the first
     certificate that cannot be encrypted to CERTIFICATE_WEAK_KEY, CERTIFICATE_WRONG_USAGE or
@@ -106,7 +106,7 @@ def _auth_enveloped(content: bytes, head: bytes, cipher: ContentCipher, key: byt
 
 
 class _Scratch(local):
-    """Where a thread's ciphertext stands until it is copied into the message.
+    """The buffer of a thread's ciphertext until it is copied into the message.
 
     A fresh megabyte for every message costs more than AES: the allocator gives it back and faults it in again.
     """
@@ -200,7 +200,7 @@ def _identifier(certificate: Certificate) -> bytes:
 
 def _key_transport(certificate: Certificate, public: rsa.RSAPublicKey,
                    transport: KeyTransport) -> Callable[[bytes], bytes]:
-    """KeyTransRecipientInfo (RFC 5652 6.2.1); the encrypted key is as long as the modulus, so all lengths stand."""
+    """KeyTransRecipientInfo (RFC 5652 6.2.1); the encrypted key is as long as the modulus, so all lengths are fixed."""
     if transport is KeyTransport.OAEP_SHA256:
         digest = algorithms.identifier(algorithms.DIGEST_OIDS["sha256"], build.null())
         algorithm = algorithms.identifier(algorithms.RSA_OAEP, build.sequence(

@@ -9,11 +9,11 @@ What a sender can try, and what is done about it:
 - A distinguishable failure is an oracle for the content key (Bleichenbacher, Manger) or the content (Vaudenay).
   Every failure after a key fits is DECRYPTION_FAILED; when unwrapping fails or gives a key of the wrong size, a key
   that means nothing goes the rest of the way (RFC 3218 2.3.2). It is drawn from the wrapped octets under a secret of
-  this process: in CBC any wrong key pads well once in 256 times, and a key drawn again for each call would tell itself
-  from a real one by answering the same mail once this way and once that. OAEP parameters that are not exactly
+  this process. In CBC any wrong key pads well once in 256 times. A key drawn again for each call would differ from a
+  real one by answering the same mail once this way and once that. OAEP parameters that are not exactly
   understood end the matter: they never mean PKCS#1 v1.5.
 - CBC is malleable and nothing in an EnvelopedData authenticates it (EFAIL). What comes out of it is worth as much as a
-  signature inside it: `Enveloped.authenticated` tells, and the caller must say so.
+  signature inside it: `Enveloped.authenticated` says which, and the caller must report it.
 - An AuthEnvelopedData relabelled as EnvelopedData with CBC turns the reader into a block decryption oracle for a key
   that was used with GCM, and the other way round (RFC 9709 1). CMS binds the key to no cipher, so that cannot be seen
   in one message. Kinds must fit (no GCM in an EnvelopedData, no CBC in an AuthEnvelopedData), key sizes must be
@@ -53,7 +53,7 @@ _SECRET: Final = os.urandom(32)
 
 
 class RecipientKey(Protocol):
-    """A private key of ours that may open messages, with the certificate that senders encrypt to.
+    """A private key of the bank that may open messages, with the certificate that senders encrypt to.
 
     Both methods raise GatewayError: DECRYPTION_FAILED for every fault of the input, anything else for the key's own.
     """
@@ -78,8 +78,8 @@ def decrypt(enveloped: Enveloped, keys: Sequence[RecipientKey], used_keys: Conte
 
     `used_keys` remembers which cipher a content key has served; give the same one for all messages. `weak`: the weak
     ciphers that may be opened; others are refused before any key is used.
-    GatewayError: DECRYPTION_NO_KEY if none of `keys` is meant, DECRYPTION_FAILED for whatever fails after that, and
-    what the key itself says of being unreachable. At most UNWRAPS_MAX private-key operations are made.
+    GatewayError: DECRYPTION_NO_KEY if none of `keys` is meant, DECRYPTION_FAILED for every fault after that, and
+    the key's own error if it cannot be reached. At most UNWRAPS_MAX private-key operations are made.
     """
     fitting = _fitting(enveloped.recipients, keys)
     if not fitting:
@@ -116,7 +116,7 @@ def _fitting(recipients: Sequence[RecipientInfo],
 
 def _try(enveloped: Enveloped, cipher: ContentCipher | WeakCipher, info: RecipientInfo, key: RecipientKey,
          used_keys: ContentKeys | None) -> bytes | None:
-    """The content, or None for every failure. The private key is used and the content decrypted whatever comes out."""
+    """The content, or None for every failure. The private-key operation and the decryption run in any case."""
     unwrap = _unwrapper(info, key)
     if unwrap is None:
         return None

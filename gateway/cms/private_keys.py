@@ -96,7 +96,7 @@ def read_pkcs12(octets: bytes, passphrase: bytes | None) -> Pkcs12:
 
 
 def _key_block(octets: bytes) -> bytes:
-    """The one block of a PEM file that is a private key; certificates may stand beside it."""
+    """The one block of a PEM file that is a private key; certificates may be beside it."""
     blocks: list[bytes] = []
     at = 0
     while (start := octets.find(b"-----BEGIN ", at)) >= 0:
@@ -144,7 +144,7 @@ def _loaded(load: Callable[[bytes, bytes | None], object], octets: bytes, passph
 
 
 def _checked(key: object) -> PrivateKey:
-    """One of the kinds that the house works with, and strong enough."""
+    """The key, if it is of a supported kind and strong enough."""
     if isinstance(key, rsa.RSAPrivateKey):
         if key.key_size < 2048:
             raise GatewayError(Reason.CERTIFICATE_WEAK_KEY, f"an RSA key of {key.key_size} bits, 2048 are the least")
@@ -162,7 +162,7 @@ def _bounded(octets: bytes) -> pkcs12.Pfx:
     """The outer layers. Refuses a PKCS#12 that asks for hours of key derivation before anything can be known of it.
 
     What cannot be read here is refused too: the loader reads more (octets behind the end, for one), and would run
-    rounds that nobody has counted.
+    an unlimited number of rounds.
     """
     try:
         prescan.check(octets)

@@ -30,7 +30,7 @@ _KEY_FAMILIES: Final = {"rsa": "rsa", "ecdsa": "p-", "ed25519": "ed25519"}
 class SignerProfile:
     """One way to sign. `chain`: the issuers to enclose, without the root.
 
-    `encryption_certificate`: where answers are to be encrypted to; enclosed too. None: not told.
+    `encryption_certificate`: the certificate to which answers are to be encrypted; enclosed too. None: not stated.
     `content_type`: dotted; attributes that speak to mail programs are written for id-data alone.
     `enclose` False leaves all certificates out (time-stamp tokens without certReq).
     """
@@ -67,7 +67,7 @@ class PreparedSigner:
     def signed_attributes(self, digest: bytes, at: datetime) -> bytes:
         """The DER SET OF that is signed, for a content with this digest, at this (aware) time."""
         time = _time(at)
-        if len(time) == 15:  # UTCTime; its two header octets stand in the template
+        if len(time) == 15:  # UTCTime; its two header octets are in the template
             return b"".join((self.before_time, time[2:], self.before_digest, digest, self.after_digest))
         return build.set_of(*self.constant, *_variable(time, digest))
 

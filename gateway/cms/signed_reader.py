@@ -144,7 +144,7 @@ def parse_signed(octets: bytes) -> SignedData:
 
 
 def form_fault(signed: SignedData, *, detached: bool) -> Reason | None:
-    """Why the SignedData of a mail is of the wrong form, or None. `detached`: it stands in a multipart/signed.
+    """Why the SignedData of a mail is of the wrong form, or None. `detached`: it is in a multipart/signed.
 
     There, a content of its own would be a second message that some reader shows (RFC 8551 3.5.3); elsewhere a
     missing one leaves nothing to be signed. Both hold id-data (RFC 8551 2.4.2).
@@ -222,7 +222,7 @@ def verify(info: SignerInfo, certificate: Certificate, digest_of: Callable[[str]
 
 @lru_cache(maxsize=4096)
 def public_key(spki: bytes) -> PublicKeyTypes | None:
-    """The key of a DER SubjectPublicKeyInfo, the last few thousand kept; None if nobody here can use such a key."""
+    """The key of a DER SubjectPublicKeyInfo, the last few thousand kept; None if such a key is not supported."""
     try:
         return load_der_public_key(spki)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -375,7 +375,7 @@ def _start(octets: bytes) -> tuple[str, bytes | None]:
     return content_type, walk.content(octets, walk.expect(value, walk.OCTET_STRING))
 
 
-_kept_start = lru_cache(maxsize=64)(_start)  # of detached signatures alone: nobody's content is kept
+_kept_start = lru_cache(maxsize=64)(_start)  # of detached signatures alone: no content of a mail is kept
 
 
 def _sequences(octets: bytes) -> tuple[bytes, ...]:

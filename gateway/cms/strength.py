@@ -2,12 +2,12 @@
 
 A term ends at a moment (UTC): from then on nothing made with it is believed any more. What a time-stamp proves to be
 older stays what it was, for everything is judged at its own time. The never-list is believed at no time. From `warn`
-on, `sealgate check` and the daily report tell what of the bank's own will stop. What is not in the table is unknown,
-which is not the same as weak.
+on, `sealgate check` and the daily report name the bank's own keys and certificates whose term ends. An algorithm that
+is not in the table is unknown, which is not the same as weak.
 
 Where the moments come from:
 - SOG-IS Agreed Cryptographic Mechanisms 1.3 and ETSI TS 119 312: RSA below 3000 bits was suitable for trust services
-  until the end of 2025; BSI TR-02102-1 wants 3000 bits since 2024. So new keys have 3072 bits or lie on P-256.
+  until the end of 2025; BSI TR-02102-1 wants 3000 bits since 2024. So new keys have 3072 bits or are on P-256.
 - NIST SP 800-57 Part 1 Rev. 5, table 4: 112 bits of security (RSA-2048, P-224, SHA-224) protect nothing new from 2031
   on. Customers have such keys on tokens and cards: they are accepted until then, and warned of since 2026.
 - No term for 128 bits and more: NIST IR 8547 would end RSA and elliptic curves after 2035, but is a draft, and no
@@ -96,7 +96,7 @@ _UNKNOWN: Final[Mapping[Kind, Reason]] = MappingProxyType({
 def term(kind: Kind, name: str) -> Term | None:
     """The line for an algorithm; None: it is unknown. `name` as in `cms.algorithms`.
 
-    'signature' and 'digest' speak of a message's signature, 'certificate' of the signature on a certificate,
+    'signature' and 'digest' are of a message's signature, 'certificate' of the signature on a certificate,
     'key' of a certificate's public key, 'signing_key' of the key that made a message's signature, 'cipher' of content
     encryption. A signature is as good as its digest; of DSA and of schemes without a digest the key's line counts.
     """

@@ -1,7 +1,7 @@
 """Time-stamps (RFC 3161, RFC 5816): requests, tokens, responses, written and read.
 
-`parse_token` holds every rule of RFC 3161 2.4.2 that needs nobody's trust: one signer, a TSTInfo inside, the signer's
-certificate named under the signature. Whether the service may be believed is for `pki` to say; the digests' strength
+`parse_token` checks every rule of RFC 3161 2.4.2 that needs no trust: one signer, a TSTInfo inside, the signer's
+certificate named under the signature. `pki` judges whether the service may be believed; the digests' strength
 too, for that depends on the time. Local variables bear the names of the RFC's fields.
 """
 

@@ -89,7 +89,7 @@ class Authorities:
         )
 
     def person(self, name: str, address: str, key: SigningKey, now: datetime) -> bytes:
-        """A certificate (DER) of somebody who signs and decrypts with one key, as customers do."""
+        """A certificate (DER) of a person who signs and decrypts with one key, as customers do."""
         profile = Profile(frozenset({"digital_signature", "key_encipherment"}), (MAIL_EKU,))
         return ca.issue(
             self.mail,
@@ -102,7 +102,7 @@ class Authorities:
         )
 
     def revoke(self, der: bytes, at: datetime) -> None:
-        """Stands on the next list that is published."""
+        """Adds it to the next list that is published."""
         self.revoked.append(RevokedEntry(parse_certificate(der).serial, at))
 
     def publish(self, lists: Lists, now: datetime) -> tuple[bytes, bytes]:
@@ -142,5 +142,5 @@ def _places(port: int, name: str, *, issuer: bool = True) -> tuple[tuple[x509.Ex
 
 def _signing(key: object) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ValueError  # noqa: TRY004 - told as the file that it came from
+        raise ValueError  # noqa: TRY004 - reported as a fault of the file that it came from
     return key

@@ -103,7 +103,7 @@ class Bank:
 
 
 def open_bank(home: Path, ports: Ports) -> Bank:
-    """The bank in `home`, made if it is not there. GatewayError USAGE if `home` is somebody else's directory."""
+    """The bank in `home`, created if it is missing. GatewayError USAGE if `home` has other files."""
     new = not (home / _MARK).exists()
     if new and home.exists() and any(home.iterdir()):
         raise GatewayError(Reason.USAGE, f"{home} is not empty and not a demo; name another directory with --home")
@@ -213,13 +213,13 @@ def _enrol(bank: Bank) -> None:
 
 def _settings(ports: Ports) -> str:
     return f"""\
-# The demo's bank. Clients are told apart by their loopback address, so that swaks can be any of them.
+# The demo's bank. Each client has a loopback address of its own, so that swaks can be any of them.
 version: 1
 bank:
   domains: [{DOMAIN}]
   hostname: gateway.{DOMAIN}
   name: Demo Bank
-  trusted_authserv_ids: [filter.{DOMAIN}] # the spam filter that would stand in front
+  trusted_authserv_ids: [filter.{DOMAIN}] # the spam filter that would be in front
 listeners:
   - {{name: outbound, role: outbound, host: 127.0.0.1, port: {ports.outbound}}}
   - {{name: inbound, role: inbound, host: 127.0.0.1, port: {ports.inbound}, trusted_peers: ["127.0.0.9/32"]}}
@@ -249,7 +249,7 @@ stampers:
       policy_oid: {_TSA_POLICY}, clock_check: none}}
 http: {{port: {ports.http}, tsa: public}}
 metrics: {{port: {ports.metrics}}}
-{f"api: {{port: {ports.api}}}" if ports.api else "# no `api` here: nobody asks over HTTP"}
+{f"api: {{port: {ports.api}}}" if ports.api else "# no `api` here: no client uses HTTP"}
 codes: {{from: "otp@{DOMAIN}", secret_file: keys/codes.secret, bounces: "codes@{DOMAIN}",
   alarm_to: "security@{DOMAIN}"}}
 statements: {{from: "statements@{DOMAIN}", secret_file: keys/statements.secret, client: core-banking,

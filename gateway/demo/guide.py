@@ -93,7 +93,7 @@ class Guide:
         return message_from_bytes(content, policy=policy.default)
 
     def inspect(self, octets: bytes, *options: str | Path) -> dict[str, Any]:
-        """What `sealgate inspect --json` tells of it, below the bank's root."""
+        """The report of `sealgate inspect --json` on it, below the bank's root."""
         path = self.bank.scratch / "mail.eml"
         path.write_bytes(octets)
         output = self.command("inspect", path, "--trust", self.bank.root, "--json", *options)
@@ -114,7 +114,7 @@ class Guide:
         command = [*own_command(), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, timeout=60, check=False)
         if not done.stdout:
-            raise OSError(f"sealgate {arguments[0]} said nothing: {done.stderr.decode('utf-8', 'replace')[-300:]}")
+            raise OSError(f"sealgate {arguments[0]} printed nothing: {done.stderr.decode('utf-8', 'replace')[-300:]}")
         return done.stdout.decode()
 
     def held_mail(self) -> dict[str, Any]:

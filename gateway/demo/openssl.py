@@ -13,7 +13,7 @@ _SECONDS_MAX = 60
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Where somebody's certificate and key lie (PEM)."""
+    """The paths of a person's certificate and key (PEM)."""
 
     name: str
     address: str

@@ -22,8 +22,8 @@ Process = subprocess.Popen[bytes]
 def running(bank: Bank) -> Iterator[Process]:
     """`sealgate run` over the bank's configuration, for as long as the `with` lasts; its log is DIR/gateway.log.
 
-    GatewayError(CONFIG_INVALID) if it does not come up, or somebody else is at its ports and would be taken for it.
-    A SIGTERM ends the gateway with us.
+    GatewayError(CONFIG_INVALID) if it does not start, or another process has its ports and would be taken for it.
+    A SIGTERM to this process ends the gateway, too.
     """
     for port in (bank.ports.outbound, bank.ports.inbound):
         if _greets(port):

@@ -46,14 +46,14 @@ class RunningTour:
         output = guide.configured("trace", str(code["Message-ID"]), "--json")
         records = [json.loads(line) for line in output.splitlines()]
         guide.claim(
-            "sealgate trace tells rule, steps and the next hop's reply",
+            "sealgate trace shows rule, steps and the next hop's reply",
             holds="otp" in json.dumps(records) and bool(records)
         )
         numbers = post(f"http://127.0.0.1:{guide.bank.ports.metrics}/metrics", None, "").decode()
         counts = re.split(r"[^0-9]+", numbers)  # of a fraction, its digits: no six of them by chance
         counted = [line for line in numbers.splitlines() if line.startswith("sealgate_mails_total{")]
         guide.claim(f"/metrics counts mails by direction and answer: {len(counted)} lines", holds=bool(counted))
-        guide.claim("and names nobody", holds=anna.address not in numbers and "481516" not in counts)
+        guide.claim("and has no address in it", holds=anna.address not in numbers and "481516" not in counts)
         ready = post(f"http://127.0.0.1:{guide.bank.ports.metrics}/readyz", None, "")
         guide.claim("/readyz says that mail is taken", holds=bool(ready))
 

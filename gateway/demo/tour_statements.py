@@ -64,11 +64,11 @@ class StatementsTour:
     account: str = ""
 
     def run(self) -> None:
-        """Two customers with certificates, one without, one whom nobody knows."""
+        """Two customers with certificates, one without, one unknown number."""
         guide = self.guide
         file = self._written(percent=2)
         result = self._json("statements", "check", file, "--json")
-        guide.claim(f"the pre-flight tells who gets what: {_channels(result)}", holds=bool(result))
+        guide.claim(f"the pre-flight lists the channels: {_channels(result)}", holds=bool(result))
         before = guide.files("outgoing")
         started = guide.done("statements", "send", file)
         guide.claim(
@@ -78,7 +78,7 @@ class StatementsTour:
         self._written(percent=30)
         done = self._json("statements", "send", file, "--json")
         guide.claim(f"the run: {_states(done)}", holds=_count(done, "sent") == 2 and _count(done, "held") == 1)
-        guide.claim("the row that cannot go is named, and stops nobody", holds=_count(done, "refused") == 1)
+        guide.claim("the run names the row that cannot go, and continues", holds=_count(done, "refused") == 1)
         for path in sorted(guide.files("outgoing") - before):
             self._read(path)
         again = guide.files("outgoing")
@@ -92,7 +92,7 @@ class StatementsTour:
         guide.claim(f"the report, with charts: {page}", holds="<svg" in page.read_text("utf-8"))
 
     def appears(self) -> None:
-        """Nobody releases it: the certificate does."""
+        """The held statement leaves once there is a certificate, without an operator."""
         guide, late = self.guide, self.late
         if late is None:
             raise OSError("no statement waits")
@@ -104,7 +104,7 @@ class StatementsTour:
         late.enrol(guide)
         guide.console.print("   (the customer's certificate is imported, and nothing else done)", style="dim")
         path = self._first(before)
-        guide.claim("its statement leaves by itself", holds=late.person.address in path.name)
+        guide.claim("its statement leaves without an operator", holds=late.person.address in path.name)
         self._document(guide.checked(path.read_bytes(), late.person))
 
     def _read(self, path: Path) -> None:

@@ -38,14 +38,14 @@ class TrustTour:
     guide: Guide
 
     def found(self) -> None:
-        """Dora is in nobody's store; her company's directory knows her."""
+        """Dora is not in the bank's store; her company's directory knows her."""
         guide, dora = self.guide, self.guide.bank.partners["dora"]
         left = guide.send("staff", plain_mail("staff@" + DOMAIN, dora.address, "[seal] The contract", "As agreed.\n"))
         guide.claim("the contract left sealed", holds=b"As agreed" not in left)
         inside = guide.checked(left, dora)
         guide.claim("the subject is inside, without the keyword", holds=inside["Subject"] == "The contract")
         result = json.loads(guide.configured("cert", "find", dora.address, "--json"))
-        guide.claim("sealgate cert find tells which directory knew it", holds="partner" in json.dumps(result))
+        guide.claim("sealgate cert find names the directory that knew it", holds="partner" in json.dumps(result))
 
     def dies(self) -> None:
         """Nothing known is not the same as nothing there."""
@@ -64,7 +64,7 @@ class TrustTour:
         guide.checked(left, erik)
 
     def revoked(self) -> None:
-        """Carl loses his key; the mail that he signed and stamped before stays what it was."""
+        """Carl loses the key; the mail that Carl signed and stamped before stays valid."""
         guide = self.guide
         newcomer = Newcomer.register(guide, "carl")
         newcomer.enrol(guide)
@@ -76,7 +76,7 @@ class TrustTour:
         time.sleep(_STAMP_ACCURACY_S + 1)  # a revocation is dated in whole seconds, a stamp is right to one
         guide.bank.authorities.revoke(_der(carl), SystemClock().now())
         lists = guide.bank.authorities.publish(guide.world.lists, SystemClock().now())
-        guide.console.print("   (his authority has revoked Carl's certificate and published its list)", style="dim")
+        guide.console.print("   (the authority has revoked Carl's certificate and published its list)", style="dim")
         guide.claim("openssl verify -crl_check finds it revoked", holds=self._openssl_says_revoked(carl, lists[1]))
         guide.claim("sealgate revocation refresh fetches the new list", holds=guide.done("revocation", "refresh"))
         before = guide.count("outgoing")

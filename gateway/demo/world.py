@@ -1,6 +1,6 @@
 """The world around the demo's bank, over HTTP on loopback: a partner's directory, and the authorities' lists.
 
-`Site` serves a few paths from memory, `Directory` a certificate per address. Each stands on a port of its own, so that
+`Site` serves a few paths from memory, `Directory` a certificate per address. Each is on a port of its own, so that
 the directory can die while everything else goes on.
 """
 
@@ -26,7 +26,7 @@ class Site:
         self._server: ThreadingHTTPServer | None = None
 
     def start(self) -> None:
-        """Listens on 127.0.0.1; OSError if somebody else does."""
+        """Listens on 127.0.0.1; OSError if the port is in use."""
         server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self._find))
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -74,7 +74,7 @@ def post(url: str, body: bytes | None, media_type: str) -> bytes:
 
 
 def ask(url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
-    """Status and JSON of an answer to POST, whatever it is. OSError if nobody answers."""
+    """Status and JSON of any answer to POST. OSError without an answer."""
     request = Request(url, json.dumps(body).encode(), {"Content-Type": "application/json", **headers})  # noqa: S310
     try:
         with urlopen(request, timeout=20) as answer:  # noqa: S310 - http:// and loopback, ours
@@ -99,7 +99,7 @@ def _handler(find: Find) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(octets)
 
         def log_message(self, *words: object) -> None:
-            """Says nothing: the gateway's log tells what it asked."""
+            """Logs nothing: the gateway's log has its requests."""
 
     return Handler
 

@@ -72,7 +72,7 @@ def null() -> bytes:
 
 @lru_cache(maxsize=1024)
 def oid(dotted: str) -> bytes:
-    """OBJECT IDENTIFIER from its dotted text; ValueError for an improper one (a fault of ours, never of input)."""
+    """OBJECT IDENTIFIER from its dotted text; ValueError for an improper one (a fault of the caller)."""
     arcs = [int(arc) for arc in dotted.split(".")]
     if len(arcs) < 2 or min(arcs) < 0 or arcs[0] > 2 or (arcs[0] < 2 and arcs[1] > 39):
         raise ValueError(dotted)

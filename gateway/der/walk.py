@@ -127,7 +127,7 @@ def children(octets: bytes, tlv: Tlv, limit: int = CHILDREN_MAX) -> list[Tlv]:
         if len(found) >= limit:
             raise GatewayError(Reason.INPUT_LIMIT_EXCEEDED, f"more than {limit} elements in one")
         # Nearly all elements have one octet of tag and a length under 128, or in two octets: read here, for half the
-        # price of a call. `read` decides about all others, and about whatever does not fit.
+        # price of a call. `read` decides about all others, also malformed ones.
         tag, body, stop = octets[offset], offset + 2, end + 1
         if body + 2 <= end and tag & 0x1F != 0x1F:
             length = octets[offset + 1]

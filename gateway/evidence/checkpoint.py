@@ -1,6 +1,6 @@
 """Heads of a log as C2SP checkpoints: a text of origin, size and root, with Ed25519 signatures (C2SP signed-note).
 
-A checkpoint ends with an empty line and signature lines. Without them it is an unsigned head: whoever kept it vouches
+A checkpoint ends with an empty line and signature lines. Without them it is an unsigned head: its keeper vouches
 for it. Signatures by other keys (of witnesses) are ignored.
 """
 

@@ -6,7 +6,7 @@ else changes. To reject it would lose a mail for a fault of the gateway, and to 
 
 All processes of a machine remember together, in one small file, for a retry may reach any of them. It holds digests
 and counts, no octet of a mail, and never more than KEYS_MAX of them. Where there is no such file, each process
-remembers by itself.
+remembers for itself.
 """
 
 import fcntl
@@ -109,7 +109,7 @@ class FailureCounter:
 
 
 def _key(mail: Mail) -> bytes:
-    """What stays the same at each retry, whatever hops wrote on top. No parser is asked: it may be what broke."""
+    """The octets that are the same at each retry, without fields added on top. Uses no parser: it may be what broke."""
     digest = hashlib.sha256(mail.envelope.reverse_path.encode("utf-8", "surrogateescape") + b"\0")
     on_top = _ON_TOP.match(mail.octets)
     digest.update(memoryview(mail.octets)[on_top.end() if on_top else 0:])

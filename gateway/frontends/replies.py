@@ -67,7 +67,7 @@ def _wire(detail: str, permanent: int = 550, temporary: int = 451) -> Wire:
 _ALWAYS_LATER = 451
 _R = Reason
 
-# Where `permanent` is a 4xx, the Reason is temporary by its nature, whatever the retry flag says.
+# Where `permanent` is a 4xx, the Reason is temporary by its nature, with either retry flag.
 WIRES: Mapping[Reason, Wire] = MappingProxyType({
     _R.INPUT_EMPTY: _wire("6.0"),
     _R.INPUT_MALFORMED: _wire("6.0"),
@@ -306,7 +306,7 @@ def reply_for(outcome: Outcome, *, permitted: bool) -> Reply:
         group = [one for one in concerned if one.reason is other]
         texts += _one(other, group, outcome.incident, retry=retry, permitted=True).texts
     code, detail = first.code, first.detail
-    if code // 100 != outcome_class(outcome):  # the transaction as a whole decides, whatever the Reason's nature
+    if code // 100 != outcome_class(outcome):  # the transaction as a whole decides, not the Reason's nature
         code = 451 if retry else 550
     if reason in (Reason.NEXT_HOP_REFUSED, Reason.NEXT_HOP_LATER):
         code, detail = _with_hop_code(code, detail, concerned, permitted=permitted)
@@ -337,8 +337,8 @@ def _with_hop_code(code: int, detail: str, concerned: Sequence[RecipientOutcome]
                    permitted: bool) -> tuple[int, str]:
     """The next hop's code where all its replies agree.
 
-    Strangers learn it only where it speaks of the mailbox (X.1.X, X.2.X): a refusal of the content behind us
-    would tell that we could open it.
+    Strangers learn it only if it is about the mailbox (X.1.X, X.2.X). A rejection of the content by the next hop would
+    reveal that the gateway could open it.
     """
     found = {_parse(one.reply) for one in concerned if one.reply}
     answer = found.pop() if len(found) == 1 else None

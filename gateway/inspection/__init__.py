@@ -1,1 +1,1 @@
-"""What `sealgate inspect` tells of any file, out of the very open_mail and judge of the gateway."""
+"""The report of `sealgate inspect` on any file, by the very open_mail and judge of the gateway."""

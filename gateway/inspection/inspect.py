@@ -1,7 +1,6 @@
 """What is this file, and may I believe it? By the very `open_mail` and judge of the gateway.
 
-Whatever the octets are, there is one answer, bounded in time and memory: everything that can go wrong with them is
-a Reason in it.
+For any octets there is one answer, bounded in time and memory. Every fault of the octets is a Reason in it.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 Looks at a bounded beginning and at the first elements of DER; what it answers is a guess that the reader of that
 kind then confirms or refuses. `ocsp` is an OCSP response (RFC 6960), `crl` a revocation list (RFC 5280 5); both are
-judged by themselves: whether somebody who may has said it, and whether it is in force.
+judged alone: whether an authorised signer signed it, and whether it is in force.
 """
 
 from collections.abc import Sequence
@@ -104,7 +104,7 @@ def _der_kind(octets: bytes) -> Kind:
 
 
 def _encapsulates_tst_info(octets: bytes) -> bool:
-    """By the first octets: eContentType stands before anything that can be large."""
+    """By the first octets: eContentType is before anything that can be large."""
     return _TST_INFO in octets[:256]
 
 

@@ -1,9 +1,9 @@
 """What `sealgate inspect` answers, as a value and as the one JSON object of its interface.
 
-Every object has the same keys; what does not apply has its neutral value. `timestamp` stands only for kind
+Every object has the same keys; a key that does not apply has its neutral value. `timestamp` is only for kind
 timestamp, `changes` only for kind pdf, `answers` only for kind ocsp, `list` only for kind crl, `certificates` only
 where the file is made of certificates, `given` only where revocation lists or OCSP answers were given. Besides what
-the interface names, each signer has `notes`: reasons that are told and decide nothing.
+the interface names, each signer has `notes`: reasons that are reported and decide nothing.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -90,7 +90,7 @@ class ListReport:
 
 @dataclass(frozen=True, slots=True)
 class GivenReport:
-    """What became of a file given by --crl or --ocsp: 'used', 'refused' for its `reason`, or 'unused'."""
+    """The result for a file of --crl or --ocsp: 'used', 'refused' for its `reason`, or 'unused'."""
 
     file: str
     kind: str
@@ -107,7 +107,7 @@ _NO_HEADERS: Final = HeadersShown()
 class Report:
     """The answer on one file. `output`: the opened mail or content, None where nothing could be opened.
 
-    `bears_no_trust`: the file is well-formed and of a kind that nobody is asked to believe.
+    `bears_no_trust`: the file is well-formed and of a kind that needs no trust.
     """
 
     kind: Kind

@@ -1,4 +1,4 @@
-"""A revocation list or an OCSP answer looked at by itself: what it says, and whether its issuer said it.
+"""Inspects a revocation list or an OCSP answer alone: its content, and whether its issuer signed it.
 
 The issuer must be among the roots and intermediates that are given, or beside the answer in the file; its own path to
 a root is part of the question. The reading and judging is the gateway's own (`pki.revocation.crl`,
@@ -29,9 +29,9 @@ _UNDECIDED: Final = frozenset({Reason.REVOCATION_STALE, Reason.REVOCATION_REFUSE
 
 
 def inspect_answer(octets: bytes, judge: Judge, at: datetime) -> Report:
-    """An OCSPResponse (RFC 6960). `trusted`: whoever may speak for the issuer said it, and it is in force.
+    """An OCSPResponse (RFC 6960). `trusted`: an authorised signer signed it, and it is in force.
 
-    What it says of the certificate, good, revoked or unknown, stands in `answers`.
+    The certificate's status, good, revoked or unknown, is in `answers`.
     """
     try:
         response = parse_response(octets)
@@ -64,7 +64,7 @@ def _single(single: Single, response: OcspResponse, judge: Judge, at: datetime) 
 
 
 def inspect_list(octets: bytes, judge: Judge, at: datetime) -> Report:
-    """A revocation list (RFC 5280 5). `trusted`: its issuer said it, and it is in force."""
+    """A revocation list (RFC 5280 5). `trusted`: its issuer signed it, and it is in force."""
     try:
         der = from_pem(octets)
         head = read_head(der)
@@ -100,7 +100,7 @@ def _known(trust: TrustSet, beside: Sequence[Certificate] = ()) -> Iterator[Cert
 
 def _issuer_fault(issuer: Certificate, trust: TrustSet, at: datetime,
                   beside: Sequence[Certificate] = ()) -> Reason | None:
-    """Why nobody need believe the issuer itself; None if for one purpose its path holds."""
+    """Why the issuer itself is not trusted; None if its path is valid for one purpose."""
     verdicts = [path.validate(issuer, at, purpose, trust, beside, authority=True) for purpose in _PURPOSES]
     return None if any(verdict.status is Status.VALID for verdict in verdicts) else verdicts[0].reason
 

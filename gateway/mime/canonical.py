@@ -16,7 +16,7 @@ from gateway.mime.transfer import base64_lines, quoted_printable, rewrapped_base
 from gateway.mime.words import LINE_MAX
 from gateway.model.wire import ends_in_pairs, regular_lines
 
-_SEALED = frozenset({"multipart/signed", "multipart/encrypted"})  # a CMS object by itself is octets: any encoding does
+_SEALED = frozenset({"multipart/signed", "multipart/encrypted"})  # a CMS object alone is octets: any encoding does
 _WIDE = frozenset({"8bit", "binary"})
 _LABEL = b"-transfer-encoding:"
 _COLONS_ONE_BY_ONE = 64
@@ -24,7 +24,7 @@ _TO_ASCII = bytes(octet if octet < 128 and octet else 63 for octet in range(256)
 
 
 def newlines_are_crlf(octets: bytes) -> bool:
-    """Whether every CR stands before a LF and every LF behind a CR."""
+    """Whether every CR is before a LF and every LF behind a CR."""
     return ends_in_pairs(octets)
 
 

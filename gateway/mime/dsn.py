@@ -1,8 +1,8 @@
 """Delivery reports read: RFC 3464, inside RFC 6522, and RFC 6533's form for addresses in UTF-8.
 
-Anybody can write one, so what it says counts only beside a return address that nobody else knows (services.verp); here
-it is read strictly, within bounds, and only what is acted upon. What is no report is None; what says that it is one
-and breaks its grammar is an error, for a guess would be somebody's bounce.
+Anybody can write one, so it counts only beside a return address that only the mail's recipients know (services.verp).
+It is read strictly, within bounds, and only the fields that the gateway acts on. Another part is None; a report that
+breaks its grammar is an error, because a guess could be about the wrong mail.
 """
 
 import re
@@ -31,7 +31,7 @@ _TYPED = re.compile(r"[A-Za-z0-9-]{1,40}[ \t]*;[ \t]*(.*)")  # RFC 3464 2.1.2: a
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What became of one recipient. `recipient`: as the reporting server knows it, after any forwarding.
+    """The delivery status of one recipient. `recipient`: as the reporting server knows it, after any forwarding.
 
     `status`: RFC 3463; `diagnostic`: the answer of the server behind it, printable ASCII, '' if the report has none.
     """
@@ -105,7 +105,7 @@ def _reported(group: Headers) -> Reported:
 
 
 def _one(group: Headers, name: str) -> str:
-    """The value of a field that stands there exactly once."""
+    """The value of a field that occurs exactly once."""
     fields = group.all(name)
     if len(fields) != 1:
         raise GatewayError(Reason.MAIL_MALFORMED, f"a delivery report with {len(fields)} fields {name} in a group")

@@ -3,7 +3,7 @@
 The CRLF before a delimiter belongs to the delimiter (RFC 2046 5.1.1); a delimiter is a whole line, so that a
 boundary which is the beginning of another one cuts nothing; where two levels use the same boundary the outer one
 owns it; an outer delimiter ends every part inside. The walk keeps a stack instead of recursing and touches every
-octet once, whatever the depth: its cost is linear in the octets and in the lines that begin with '--'.
+octet once, at any depth: its cost is linear in the octets and in the lines that begin with '--'.
 """
 
 from collections.abc import Iterator
@@ -73,12 +73,12 @@ class Entity:
 
     @property
     def raw(self) -> bytes:
-        """Header and body, exactly as they stand in the buffer."""
+        """Header and body, exactly as in the buffer."""
         return self.octets[self.start:self.end]
 
     @property
     def body(self) -> bytes:
-        """The body as it stands, still in its transfer encoding."""
+        """The body as received, still in its transfer encoding."""
         return self.octets[self.body_start:self.end]
 
     @property
@@ -321,5 +321,5 @@ def parse_entity(
 
 
 def decode(entity: Entity) -> bytes:
-    """The body with its transfer encoding undone (RFC 2045 6): what a reader gets. Unknown encodings: as it stands."""
+    """The body with its transfer encoding undone (RFC 2045 6): what a reader gets. Unknown encodings: as received."""
     return decode_span(entity.octets, entity.body_start, entity.end, entity.cte)

@@ -1,6 +1,6 @@
 """The MIME shapes of S/MIME (RFC 8551 3, RFC 1847): recognised however they are labelled, written in one way.
 
-Reading: `multipart/signed` with exactly two parts gives the signed octets as they stand (the CRLF before the
+Reading: `multipart/signed` with exactly two parts gives the signed octets as received (the CRLF before the
 delimiter is not part of them) and the signature; every other CMS object is one `Cms`, whether its label is
 application/pkcs7-mime, x-pkcs7-mime, octet-stream with a .p7m name, or wrong altogether but its first octets are
 a CMS ContentInfo. Mime labels decide nothing about what a CMS object is: the object itself does.
@@ -31,8 +31,8 @@ _LABELS = frozenset({"content-type", "content-transfer-encoding"})
 LABEL_OCTETS_MAX = 1024  # of a signature's header section; longer ones are left to the whole tree
 PLAIN_HEADER_OCTETS_MAX = 16_384  # of a root's header section; longer ones are read field by field
 FIELD_OCTETS_MIN = 3  # 'a:' and a line end
-_FIELD = re.compile(rb"[!-9;-~]{1,199}+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+")  # possessive: linear whatever stands there
-_PLAIN_HEADER = re.compile(rb"(?:%b)*+\r?\n" % _FIELD.pattern)  # as `parse_headers` reads it, whatever the limits
+_FIELD = re.compile(rb"[!-9;-~]{1,199}+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+")  # possessive: linear for any octets
+_PLAIN_HEADER = re.compile(rb"(?:%b)*+\r?\n" % _FIELD.pattern)  # as `parse_headers` reads it, without the limits
 _LABEL_LINES = tuple(b"\n%b:" % name.encode() for name in sorted(_LABELS))
 _NAMES = (".p7m", ".p7s", ".p7z", ".p7c")
 _VAGUE_TYPES = frozenset({"application/octet-stream", "application/x-octet-stream", "binary/octet-stream",
@@ -96,7 +96,7 @@ def detect(source: Entity | bytes, limits: Limits = DEFAULT_LIMITS) -> SmimeForm
 
 
 def glance(octets: bytes, limits: Limits = DEFAULT_LIMITS) -> Detached | Cms | None:
-    """What `detect` says of them, where the header of the root and its own delimiters tell; else None.
+    """The result of `detect`, if the header of the root and its own delimiters suffice; else None.
 
     Nearly all S/MIME is labelled and shaped as RFC 8551 wants. Then nothing inside the parts decides, for an outer
     delimiter ends every part inside: neither their headers nor their '--' lines are read, which at 1 MiB are nine
@@ -286,7 +286,7 @@ def pkcs7_mime(der: bytes, smime_type: str, name: str = "smime.p7m", outer: byte
     """The entity around one CMS object: header fields, empty line, base64 (RFC 8551 3.2).
 
     `smime_type`: 'enveloped-data', 'authEnveloped-data', 'signed-data', 'compressed-data' (RFC 8551 3.2.2).
-    `outer`: whole fields that stand before its own.
+    `outer`: whole fields before its own.
     """
     return base64_lines(der, outer + (
         f'Content-Type: application/pkcs7-mime; smime-type={smime_type};\r\n name="{name}"\r\n'

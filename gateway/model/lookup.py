@@ -8,7 +8,7 @@ from gateway.errors import Reason
 
 KeyOrigin = Literal["unknown", "bank", "customer", "token"]
 Want = Literal["enrolled", "any"]  # only what is bound to a customer, out of the store; or what any source knows
-Kept = Literal["asked", "kept", "stale"]  # asked now, kept from before, or older than its life since nobody answers
+Kept = Literal["asked", "kept", "stale"]  # asked now, kept from before, or past its life because no source answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class CertificateRow:
     """One stored certificate. `customer` is the number it is bound to, None: merely found.
 
     `addresses` are the rfc822Names it names, folded. `capabilities` is the DER of the last smimeCapabilities
-    seen from its holder, `capabilities_at` when the mail that told them was signed; `profile` an algorithm profile
+    seen from its holder, `capabilities_at` when the mail that announced them was signed; `profile` an algorithm profile
     fixed by the bank for a partner ('gcm' | 'cbc' | None).
     `trust` is the bank's own word on this certificate: it overrides the path to a root in both directions,
     never expiry, revocation, key size, usage or address; None: the path alone decides.
@@ -72,7 +72,7 @@ class Unusable:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Usable certificates of different owners: encrypting to all would show the mail to somebody else."""
+    """Usable certificates of different owners: encrypting to all would show the mail to another person."""
 
     owners: tuple[str, ...]
     losers: tuple[Loser, ...] = ()
@@ -105,7 +105,7 @@ def reason_of(answer: Absent | Unusable | Conflict | Unavailable) -> Reason:
 
 @dataclass(frozen=True, slots=True)
 class SourceAnswer:
-    """What one source said by itself. `answer` None: it was not asked, for the reason in `note`."""
+    """The answer of one source alone. `answer` None: it was not asked, for the reason in `note`."""
 
     source: str
     answer: CertificateAnswer | None
@@ -116,7 +116,7 @@ class SourceAnswer:
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """The answer over all sources, and what each of them said, in the order in which they are asked."""
+    """The answer over all sources, and each single answer, in the order in which they are asked."""
 
     answer: CertificateAnswer
     sources: tuple[SourceAnswer, ...]

@@ -52,11 +52,11 @@ class Origin:
     `ours`: the client is one of the bank's. `client`: its name in the settings, None for a stranger.
     `deadline_at`: after it no final dot may go out any more, the client may have given up; None: no such client.
     `attempt_id`: the front's queue id of this attempt, another one at each retry (a milter's): no part of the mail.
-    `answers_each`: every recipient gets an answer of its own (LMTP), so none waits for what becomes of another.
+    `answers_each`: every recipient gets an answer of its own (LMTP), so none waits for another's result.
     `incident`: the random id that log lines and replies carry. `peer`: IP address as text, '' if not by SMTP.
     `queue_id`: of the mail server in front, the same at each of its attempts (XFORWARD IDENT). `forwarded`: the address
-    of that server's client as it tells it, '' if it does not; known is the client by it, believed is only the peer.
-    `held_as`: the id of a mail that comes out of the hold store; it is settled again, whatever became of it before.
+    of that server's client as it states it, '' if not; it identifies the client, but only the peer is trusted.
+    `held_as`: the id of a mail that comes out of the hold store; it is settled again, after any earlier result.
     `customers`: the numbers of those for whom a service of the bank wrote the mail; nothing of it leaves to an address
     or a certificate of another customer. (): the gateway does not know for whom it is.
     """

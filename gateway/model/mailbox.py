@@ -36,7 +36,7 @@ def spellings(address: str) -> tuple[str, ...]:
 
 
 def has_spellings(address: str) -> bool:
-    """Whether its domain is an internationalised one; not so where letters beyond ASCII only stand for ASCII ones."""
+    """Whether its domain is an internationalised one; not so where letters beyond ASCII only represent ASCII ones."""
     return _PREFIX in in_ascii(address)
 
 
@@ -67,7 +67,7 @@ def _folded(address: str) -> str:
 
 
 def in_domains(address: str, domains: Iterable[str]) -> bool:
-    """Whether the address is in one of these domains, whatever spelling each has."""
+    """Whether the address is in one of these domains, in any spelling."""
     return _is_exact(address) and domain_of(in_ascii(address)) in _in_ascii_once(tuple(domains))
 
 
@@ -91,18 +91,18 @@ def address_matches(pattern: str, address: str) -> bool:
 def permitted_from(patterns: Iterable[str], address: str) -> bool:
     """Whether a client or key with these `from` patterns may use this address; the null path is never meant.
 
-    A domain with letters that only stand for others (KELVIN SIGN for k) is never permitted: readers see the letters.
+    A domain with letters that only represent others (KELVIN SIGN for k) is never permitted: readers see the letters.
     """
     return bool(address) and _is_exact(address) and any(address_matches(pattern, address) for pattern in patterns)
 
 
 def same_domain(one: str, other: str) -> bool:
-    """Whether two addresses have the same domain, whatever spelling each has."""
+    """Whether two addresses have the same domain, in any spelling."""
     return domain_of(in_ascii(one)) == domain_of(in_ascii(other))
 
 
 def same_mailbox(one: str, other: str) -> bool:
-    """Whether two addresses are the same mailbox, whatever spelling of its domain each has; '' is none.
+    """Whether two addresses are the same mailbox, with any spelling of the domain; '' is none.
 
     Only U-labels and A-labels are spellings (RFC 9598 5), not what a look-up maps to them: KELVIN SIGN is no k.
     """
@@ -152,7 +152,7 @@ def _in_letters(domain: str) -> str:
 
 
 def _label_in_letters(label: str) -> str:
-    """Only of an A-label (RFC 5890 2.3.2.1): `xn--bank-` would be the ASCII label of somebody else."""
+    """Only of an A-label (RFC 5890 2.3.2.1): `xn--bank-` would be the ASCII label of another domain."""
     if not label.startswith(_PREFIX) or len(label) > _LABEL_OCTETS_MAX:
         return label
     try:

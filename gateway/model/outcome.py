@@ -1,4 +1,4 @@
-"""How a mail's way ended, recipient by recipient, and what the client is told."""
+"""The result of a mail, recipient by recipient, and the reply to the client."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from gateway.errors import Reason
 
 
 class Settled(StrEnum):
-    """Of one recipient. All but LATER and REFUSED are settled: the gateway or somebody else has it."""
+    """The result for one recipient. All but LATER and REFUSED are settled: the gateway or the next hop has it."""
 
     TAKEN = "taken"  # by the next hop
     HELD = "held"  # durable in the hold store
@@ -23,7 +23,7 @@ class RecipientOutcome:
     """`reply`: the next hop's reply verbatim, where there is one. `detail` is private, as in GatewayError.
 
     `text`: the sentence of the rule's author (`End.text`), meant for permitted clients; None: the Reason's own.
-    `way`: sealed, encrypted_pdf or plain, as it was decided; '' where nobody counts it.
+    `way`: sealed, encrypted_pdf or plain, as it was decided; '' where it is not counted.
     """
 
     address: str

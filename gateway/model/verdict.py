@@ -1,4 +1,4 @@
-"""What opening and judging a mail tells: the same values for the gateway's rules and for `sealgate inspect`."""
+"""The results of opening and judging a mail: the same values for the gateway's rules and `sealgate inspect`."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -72,7 +72,7 @@ class SignerVerdict:
     judged_at: datetime | None = None
     algorithm: str | None = None
     timestamp: TimestampVerdict = TimestampVerdict()
-    notes: tuple[Reason, ...] = ()  # told, but not deciding: e.g. revocation.not_checked under `soft`
+    notes: tuple[Reason, ...] = ()  # reported, but not deciding: e.g. revocation.not_checked under `soft`
     certificate: bytes | None = field(default=None, repr=False)  # DER
     path_end: bytes | None = field(default=None, repr=False)  # DER: unknown root, or the one whose issuer is missing
 
@@ -138,7 +138,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Everything that is told about one mail. `coverage`: None without a valid signature over the whole."""
+    """Everything that is reported about one mail. `coverage`: None without a valid signature over the whole."""
 
     layers: tuple[Layer, ...]
     decryption: DecryptionVerdict

@@ -3,7 +3,7 @@
 quick (10 us) reads the two ends of the file: what a copy that broke off, a file of another kind or a password leaves
 there. opened (0.3 to 1 ms) is by qpdf, whose repairs count as a fault, for a reader may not repair alike; and what
 ISO 14289-1 asks of the document as a whole is looked for: marked as tagged with a tree of tags (7.1), a language (7.2),
-a title that is shown (7.1). Whether each tag is the right one no program can tell. thorough (some ms) decompresses all,
+a title that is shown (7.1). No program can decide whether each tag is right. thorough (some ms) decompresses all,
 in a child process with a deadline and a limit of memory: a small file can hold many GiB.
 """
 
@@ -22,8 +22,8 @@ from gateway.errors import GatewayError, Reason
 from gateway.pdf import check_child
 from gateway.ports.services.documents import Depth
 
-HEAD_OCTETS: Final = 1024  # within which `%PDF-` may stand (Adobe's readers, ISO 32000-1 Annex H.3 note 13)
-TAIL_OCTETS: Final = 2048  # within which startxref and `%%EOF` stand (note 18: within 1024), and mostly the trailer
+HEAD_OCTETS: Final = 1024  # within which `%PDF-` may be (Adobe's readers, ISO 32000-1 Annex H.3 note 13)
+TAIL_OCTETS: Final = 2048  # within which startxref and `%%EOF` are (note 18: within 1024), and mostly the trailer
 TABLE_OCTETS: Final = 1024  # of what startxref leads to: a table, or a stream whose dictionary is the trailer
 THOROUGH_S: Final = 20.0  # until everything in one document is decompressed
 THOROUGH_OCTETS_MAX: Final = 536_870_912  # of memory for it, pikepdf's own 60 MiB included

@@ -1,7 +1,7 @@
 """The program that decompresses all of a PDF: started by `check`, one process for one document at a time.
 
 A small file can hold many GiB, or take hours: inside the gateway it would take all memory, and could not be ended. It
-stands alone (standard library and pikepdf), so that it starts quickly.
+imports little (standard library and pikepdf), so that it starts quickly.
 
 Frames are as in `child_process`. The first frame (JSON) has the limits, each further one is a document; the answer is
 `G` for a good one, and `B` for one with a part that cannot be decompressed.
@@ -20,7 +20,7 @@ from typing import Any
 
 PAGES_MAX = 100_000
 IDLE_S = 300.0  # without a question for so long it ends
-GRACE_S = 1.0  # beyond a document's deadline, should nobody end this process from outside
+GRACE_S = 1.0  # beyond a document's deadline, if no other process ends this one
 _BROKEN = re.compile(r"(?i)error decoding|\berror:|unable to|invalid object|not found")
 
 
@@ -66,7 +66,7 @@ def _exactly(channel: socket.socket, count: int) -> bytes | None:
 
 
 def main() -> None:
-    """Until the other side hangs up, or nobody has asked for IDLE_S."""
+    """Runs until the other side closes, or sends nothing for IDLE_S."""
     channel = socket.socket(fileno=sys.stdin.fileno())
     first = receive(channel)
     if first is None:

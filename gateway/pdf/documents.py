@@ -22,7 +22,7 @@ from gateway.ports.services.documents import Depth
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 FAST: Final = ("fast-bill", "fast-statement")  # see `fast`, which is loaded when first asked for
-_SHARED: Final = frozenset({"parts"})  # files of ours that are no template by themselves
+_SHARED: Final = frozenset({"parts"})  # the gateway's own files that are no complete template
 _OUR_WORDS: Final = b"sys.inputs.words"  # a template that names it changes with the words of the distribution
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 

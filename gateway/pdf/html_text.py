@@ -2,7 +2,7 @@
 
 No browser: a tokenizer (html.parser) and a table of elements. What is not shown to readers (scripts, styles, comments,
 `hidden`, `display: none`) is left out; a link is followed by its address where its words are something else, so that
-nobody clicks blindly. Bounded by the length of what it is given; its cost is linear.
+the reader sees where it leads. Bounded by the length of what it is given; its cost is linear.
 """
 
 import re

@@ -1,6 +1,6 @@
 """A PDF locked with a password, with files inside: AES-256, revision 6 (ISO 32000-2 7.6.4), by qpdf.
 
-Who has the password may do everything (print, copy, read aloud); the owner's password is random and nobody's. What is
+Who has the password may do everything (print, copy, read aloud); the owner's password is random and discarded. What is
 locked is no PDF/A any more (ISO 19005-2 6.1.3), and does not say so; that it can be read aloud stays true.
 """
 
@@ -19,7 +19,7 @@ _NOT_ANY_MORE: Final = ("pdfaid:part", "pdfaid:conformance")
 
 
 def lock(pdf: bytes, password: str, files: Sequence[File] = ()) -> bytes:
-    """The locked document, which nobody opens without the password (printable ASCII). GatewayError PDF_NOT_MADE."""
+    """The locked document, which opens only with the password (printable ASCII). GatewayError PDF_NOT_MADE."""
     if not password.isascii() or not password.isprintable() or not password:
         raise GatewayError(Reason.INTERNAL, "a password of a PDF is printable ASCII")
     import pikepdf  # a tenth of a second and some memory, in those processes alone that need it

@@ -38,7 +38,7 @@ _SPACES: Final = " ".join(f'xmlns:{name}="{uri}"' for name, uri in (
     ("pdfuaid", "http://www.aiim.org/pdfua/ns/id/"), ("pdfaExtension", "http://www.aiim.org/pdfa/ns/extension/"),
     ("pdfaSchema", "http://www.aiim.org/pdfa/ns/schema#"), ("pdfaProperty", "http://www.aiim.org/pdfa/ns/property#")))
 
-# A face is read by seeking in it and so is alone with whoever cuts letters out.
+# Reading a face seeks in it, so only one thread at a time may cut letters out of it.
 drawing = threading.Lock()
 
 

@@ -2,7 +2,7 @@
 
 Why not in the gateway's own process: a template that never ends cannot be ended inside it, and one that asks for all
 memory takes the mails in work with it. A process of its own has a deadline, its own limit of memory and no way to the
-network: typst would fetch `@preview/…` from its registry. It stands alone (standard library and typst), so that it
+network: typst would fetch `@preview/…` from its registry. It imports little (standard library and typst), so that it
 starts quickly.
 
 Standard input is a socket. A frame is four octets of length, then the body. The first frame (JSON) says which fonts
@@ -25,14 +25,14 @@ from typing import Any
 FRAME_OCTETS_MAX = 67_108_864  # 64 MiB
 ROOTS_MAX = 8  # directories of templates whose compiler is kept
 IDLE_S = 300.0  # without a question for so long it ends
-GRACE_S = 1.0  # beyond a question's deadline, should nobody end this process from outside
+GRACE_S = 1.0  # beyond a question's deadline, if no other process ends this one
 STANDARDS = ("a-2b", "ua-1")  # ISO 19005-2 level B, ISO 14289-1
 NOWHERE = "/nonexistent"
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000  # CLONE_NEWUSER, CLONE_NEWNET of sched.h
 
 _PLACE = re.compile(r"([^\s:│┌─]+\.typ):(\d+):\d+")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-# Whatever a message quotes stands behind one of these: `dictionary does not contain key "…"`, `panicked with: …`.
+# The quoted part of a message is behind one of these: `dictionary does not contain key "…"`, `panicked with: …`.
 _QUOTED = re.compile(r"[\"'`:(\[{<0-9]")
 _PREFIX = re.compile(r"^(?:error: )?(?:PDF/[^:]{1,40} error: )?")
 _ASSERTION = "assertion failed: "
@@ -64,7 +64,7 @@ class Typesetter:
 
 
 def answer(typesetter: Typesetter, question: dict[str, Any]) -> bytes:
-    """To one question. The alarm's own action ends the process even where typst computes: nobody is left behind."""
+    """Answers one question. The alarm's own action ends the process even while typst computes."""
     signal.setitimer(signal.ITIMER_REAL, question["timeout_s"] + GRACE_S)
     try:
         return b"P" + typesetter.make(question)
@@ -90,7 +90,7 @@ def error_text(error: Exception, question: dict[str, Any]) -> str:
 
 
 def _says(question: dict[str, Any], words: str) -> bool:
-    """Whether an assertion's words stand in the template from quote to quote: then nothing of a value is in them."""
+    """Whether the template has an assertion's words from quote to quote: then they contain no value."""
     return '"' not in words and any(f'message: "{words}")' in text for text in _own_files(question))
 
 
@@ -141,7 +141,7 @@ def confine(memory_octets_max: int) -> None:
 
 
 def main() -> None:
-    """Until the other side hangs up, or nobody has asked for IDLE_S."""
+    """Runs until the other side closes, or sends nothing for IDLE_S."""
     channel = socket.socket(fileno=sys.stdin.fileno())
     how = receive(channel)
     if how is None:

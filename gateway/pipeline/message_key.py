@@ -1,9 +1,9 @@
-"""The message key: what makes a retry the same mail, whatever hops wrote on top of it.
+"""The message key: identifies a retry as the same mail, with any fields that hops added on top.
 
 A milter sees a mail when Postfix has completed it: a Message-Id with the queue id of this attempt and the Date of this
-attempt stand behind all fields of its author, in this order (Postfix, cleanup_message.c). Both are others at the
-next attempt, as is whatever a filter before us wrote. None of it is part of the key. Where that leaves nothing by
-which its author told the mail from another one, only an unacknowledged transaction is the same mail (`identified`).
+attempt are behind all fields of its author, in this order (Postfix, cleanup_message.c). Both differ at the next
+attempt, as do the fields of a filter in front of the gateway. The key contains none of them. If no field remains by
+which the author distinguished the mail, only an unacknowledged transaction is the same mail (`identified`).
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from gateway.mime.header import Field, Headers
 from gateway.mime.trace import is_trace
 from gateway.model.mail import Mail
 
-_ID_OCTETS_MIN: Final = 6  # Postfix's queue ids have ten and more; a shorter one could stand anywhere
+_ID_OCTETS_MIN: Final = 6  # Postfix's queue ids have ten and more; a shorter one could occur anywhere
 _IDS: Final = frozenset({"message-id", "resent-message-id"})
 _DATES: Final = frozenset({"date", "resent-date"})
 _BEHIND_THE_DATE: Final = frozenset({"from", "resent-from", "to"})  # what else Postfix completes
@@ -41,7 +41,7 @@ def message_key(mail: Mail, headers: Headers, way: str) -> str:
 
 
 def identified(mail: Mail, headers: Headers) -> bool:
-    """Whether its author told this mail from all others: a Message-ID of his own, and no Date that may be Postfix's."""
+    """Whether the author identified this mail: it has their own Message-ID, and no Date that may be Postfix's."""
     passing = _of_this_attempt(headers, mail.origin.attempt_id)
     if any(headers.fields[number].lower in _DATES for number in passing):
         return False
@@ -69,7 +69,7 @@ def _by_filter(field: Field) -> bool:
 
 
 def _holds(value: bytes, mark: bytes) -> bool:
-    """Whether it stands there as a word of its own."""
+    """Whether it occurs there as a word of its own."""
     at = value.find(mark)
     if at < 0:
         return False

@@ -3,7 +3,7 @@
 Nearly all certificates of one authority differ in little: serial number, dates, holder, key bits, addresses, key
 identifier, signature. What is left is their *kind*, and the path of one of a kind is the path of all. So one of each
 kind is judged in full, and the others by what differs: dates, addresses, fingerprint on the bank's list, serial number
-in the revocation data. A thing that is not known to differ harmlessly (an extension nobody here has heard of) is part
+in the revocation data. A field that is not known to differ harmlessly (such as an unknown extension) is part
 of the kind, and where the short way does not fit at all the long one is taken:
 
 1. an address with several certificates
@@ -11,9 +11,8 @@ of the kind, and where the short way does not fit at all the long one is taken:
    cannot be read the quick way
 3. an authority that may not speak for all names: but for constraints on mail addresses, which are looked at each time
 
-What is left out: whether *each* certificate's signature verifies, and its point lies on the curve. A forged one that
-was imported into the store would be told by the run, which judges every certificate in full; a pre-flight may count it
-among the good ones.
+It does not verify the signature of *each* certificate, nor that each point is on the curve. The run would find a forged
+certificate that was imported into the store: it judges every certificate in full. A pre-flight may count it as good.
 """
 
 from collections.abc import Sequence
@@ -35,8 +34,8 @@ from gateway.pki.revocation.verdict import Revocation
 from gateway.pki.select import select
 from gateway.pki.trust import TrustSet
 
-KINDS_MAX: Final = 4_096  # kept; beyond them each certificate is judged by itself
-DOUBTED_MAX: Final = 32  # signatures that do not verify, until nobody of this kind is believed
+KINDS_MAX: Final = 4_096  # kept; beyond them each certificate is judged alone
+DOUBTED_MAX: Final = 32  # signatures that do not verify, until no certificate of this kind is believed
 
 _RSA_SPKI_OCTETS: Final = 160  # a SubjectPublicKeyInfo that is longer holds an RSA key of 1024 bits or more
 _SAN: Final = bytes.fromhex("0603551d11")
@@ -45,7 +44,7 @@ _RFC822: Final = 0x81  # [1] IA5String (RFC 5280 4.2.1.6)
 
 
 class Differs(NamedTuple):
-    """What tells certificates of one kind apart, and the kind itself."""
+    """The fields in which certificates of one kind differ, and the kind itself."""
 
     kind: tuple[object, ...]
     serial: int
@@ -54,7 +53,7 @@ class Differs(NamedTuple):
 
 @dataclass(slots=True)
 class _Kind:
-    """`one` stands for all; `way` is its path from the first issuer on, () where that is none; `refused`: for all."""
+    """`one` represents all; `way` is its path from the first issuer on, () where that is none; `refused`: for all."""
 
     one: Certificate
     way: tuple[Certificate, ...] = ()
@@ -117,7 +116,7 @@ class BulkSelect:
             if kind is None:
                 return _IN_FULL
             self._kinds[differs.kind] = kind
-        if kind.doubted:  # nobody of this kind has verified yet
+        if kind.doubted:  # no certificate of this kind has verified yet
             kind = self._once_more(kind, row, differs)
         if kind.refused is not None:
             return kind.refused
@@ -183,7 +182,7 @@ def _mail_constraints_alone(issuer: Certificate) -> bool | None:
 
 
 def read(der: bytes) -> Differs | None:
-    """A certificate (DER, RFC 5280 4.1) the quick way; None for whatever does not look as nearly all do.
+    """A certificate (DER, RFC 5280 4.1) the quick way; None for a certificate of an unusual form.
 
     It has been read in full when it came into the store: here lengths are followed, and nothing is verified.
     """

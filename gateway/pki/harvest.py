@@ -1,14 +1,14 @@
-"""What a verified mail tells of how to write to its sender: a certificate to encrypt to, and what its program reads.
+"""Learns from a verified mail how to write to its sender: a certificate to encrypt to, and the program's capabilities.
 
 The rules, in the order of the code:
 
 1. Only a verified signer counts whose address is the From: a signature around the whole of the mail, inside any
    encryption. For a certificate it must be unrevoked on fresh data, as for every act.
-2. The age. The mail tells of the time at which it was signed: the signer's own word, but never after the time-stamp or
-   the reception. A mail without it, or one older than a week, tells nothing: a mail captured long ago must not bring
-   back what its sender has given up since.
-3. The certificate is the one that the signed attributes name (RFC 8551 2.5.3), else the signer's own. Others that the
-   mail encloses are nobody's word, and are not searched.
+2. The age. A mail states what held when it was signed: the signer's own time, but never after the time-stamp or the
+   reception. A mail without such a time, or older than a week, counts for nothing: a mail captured long ago must not
+   restore what its sender has given up since.
+3. The certificate is the one that the signed attributes name (RFC 8551 2.5.3), else the signer's own. No signature
+   covers the other enclosed certificates, so they are not searched.
 4. It is judged as any recipient's certificate is: address, validity, strength, usage, path, revocation.
 """
 
@@ -35,7 +35,7 @@ CAPABILITIES_OCTETS_MAX: Final = 4_096  # the longest seen have 300
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What one mail tells. `signer`: whose word it is.
+    """What one mail states. `signer`: the signer who states it.
 
     `encrypt_to` None: it names none that was enclosed. `capabilities` None: it says nothing of its program.
     `fresh`: the signer was unrevoked at reception, on fresh data.
@@ -50,10 +50,11 @@ class Announcement:
     fresh: bool
 
     def speaks_of(self, row: CertificateRow, rows: Sequence[CertificateRow]) -> bool:
-        """Whether the signer may say what the holder of `row` reads. `rows`: all that the store has for the address.
+        """Whether the signer may state what the holder of `row` reads. `rows`: all that the store has for the address.
 
-        Of the own certificate, and of the one named in the mail if both are bound to one customer or, merely found,
-        of one issuer and subject: somebody else's word must not change how the bank writes to a customer.
+        The signer may do so for their own certificate, and for the one named in the mail if both are bound to one
+        customer or, merely found, have one issuer and subject: a third person must not change how the bank writes to a
+        customer.
         """
         if row.sha256 == self.signer.sha256:
             return True
@@ -65,7 +66,7 @@ class Announcement:
 
 
 def announcement_of(signed: SignedContent, from_: str) -> Announcement | None:
-    """1 to 3; None where nothing is told by anybody who counts. `from_`: the From of the mail."""
+    """Steps 1 to 3; None if no signer who counts announces anything. `from_`: the From of the mail."""
     for signer in signed.signers:
         if signer.matches_from and any(same_mailbox(from_, email) for email in signer.emails):
             at = _announced_at(signer, signed.judged_at)

@@ -1,7 +1,7 @@
 """The only mint of VerifiedSigner and SignedContent: proof values that exist because a verification succeeded.
 
-Whoever takes one of them (orders, acceptances, enrolment) takes it instead of a certificate or loose octets, and so
-cannot be handed something unverified. Both are made together, from what `pki.judge` found, and by nobody else:
+An operation on orders, acceptances or enrolment takes one of them instead of a certificate or loose octets, and so
+cannot get anything unverified. Only this module makes them, both together, from the result of `pki.judge`:
 their constructors refuse without this module's key, and they are neither copied with changes nor unpickled.
 """
 
@@ -29,11 +29,11 @@ def _refuse(minted_by: _Key | None, name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedSigner:
-    """Somebody whose signature over the content beside it is valid at `signed_at`, all checks passed.
+    """A person whose signature over the content beside it is valid at `signed_at`, all checks passed.
 
     `signed_at` is the time at which it was judged (a believed time-stamp, else the reception); `fresh`: at
     reception nothing on its path was revoked, on fresh data. `matches_from`: one of `emails` is the mail's From.
-    `info`: what was signed besides the content; `enclosed`: certificates that came along, which nobody vouches for.
+    `info`: what was signed besides the content; `enclosed`: certificates in the message, not verified.
     """
 
     certificate: Certificate

@@ -72,7 +72,7 @@ class Judge:
 
     `revocation` is for signers, `stampers` for time-stamping services (None: as for signers). `known`: signers'
     certificates that the bank has, for signatures that enclose none. `registered`: which certificates the bank has
-    bound to its customers; GatewayError(STORE_UNAVAILABLE, retry) comes through where it cannot tell.
+    bound to its customers; GatewayError(STORE_UNAVAILABLE, retry) comes through where the store does not answer.
     """
 
     trust: TrustSet
@@ -94,13 +94,13 @@ class Judge:
         grouped: dict[object, list[JudgedSigner]] = {}
         for info in data.signer_infos:
             judged = self._one(info, enclosed, content, layer, received)
-            # 1'. without a certificate the signer is told by what the SignerInfo names
+            # 1'. without a certificate the SignerInfo's identifier names the signer
             key = judged.certificate or info.signer
             grouped.setdefault(key, []).append(judged)
         return tuple(_combined(group) for group in grouped.values())
 
     def timestamp(self, token: bytes, subject: Content | None, received: datetime) -> TimestampVerdict:
-        """A token by itself (`subject`: the octets that it is said to be about)."""
+        """A token alone (`subject`: the octets that it claims to cover)."""
         return judge_token(token, subject, received, self.trust, self._of_stampers)
 
     def _one(self, info: SignerInfo, enclosed: tuple[Certificate, ...], content: Content, layer: int,
@@ -142,7 +142,7 @@ class Judge:
                             enclosed)
 
     def _stamp(self, info: SignerInfo, received: datetime, enclosed: Sequence[Certificate]) -> TimestampVerdict:
-        """The token that counts: the earliest that is believed; where none is, the first, to be told."""
+        """The token that counts: the earliest that is believed, else the first one, for the report."""
         subject = Content(info.signature)
         verdicts = [judge_token(token, subject, received, self.trust, self._of_stampers, enclosed)
                     for token in info.timestamps[:TOKENS_MAX]]

@@ -1,4 +1,4 @@
-"""How well a signer is known: a set of words for the rules, each said by somebody who may say it.
+"""How well a signer is known: a set of words for the rules, each from a source that may state it.
 
 - mailbox, organisation, sponsor, individual: the CA/B Forum's S/MIME policies 2.23.140.1.5.{1..4}.{1..3} (Baseline
   Requirements 7.1.6.1), or policies of the authority's own that its mark translates
@@ -28,7 +28,7 @@ from gateway.pki.trust import Mark, TrustSet
 
 WORDS: Final = ("mailbox", "organisation", "sponsor", "individual", "qualified", "bank_enrolled", "hardware")
 
-OWN_POLICIES_MAX: Final = 16  # told; honest certificates state one to four
+OWN_POLICIES_MAX: Final = 16  # reported; honest certificates state one to four
 
 _SMIME_BR: Final = "2.23.140.1.5."
 _TYPES: Final = {"1": "mailbox", "2": "organisation", "3": "sponsor", "4": "individual"}

@@ -3,10 +3,10 @@
 The rules, in the order of the code:
 
 1. Where the policy wants enrolled ones, the store alone is asked: a customer's code never waits for a directory.
-2. Bound certificates in the store end it at once, wherever the store stands among the sources and whether they can be
-   used or not: a directory must not step in the day the customer's own certificate ends.
+2. Bound certificates in the store end it at once, at any position of the store among the sources, usable or not: a
+   directory must not step in the day the customer's own certificate ends.
 3. Each source is asked in order. The first that finds something usable, or usable ones of several owners, ends it.
-4. A source that cannot tell ends it too, whatever later ones might say: it may have known better. What covers an
+4. A source that does not answer ends it too, and later ones are not asked: it may have known better. What covers an
    outage is what was kept before (`adapters.directories.guarded`), never another source.
 5. Certificates that cannot be used, and absence, go on to the next source; nothing usable anywhere is Unusable if there
    was any certificate, else Absent.
@@ -61,11 +61,11 @@ class LookUp:
         self._monotonic = monotonic
 
     def __call__(self, address: str, want: Want = "any") -> CertificateAnswer:
-        """The answer; Unavailable where a source cannot tell. Takes no longer than its sources' deadlines."""
+        """The answer; Unavailable where a source does not answer. Takes no longer than its sources' deadlines."""
         return self.explained(address, want).answer
 
     def explained(self, address: str, want: Want = "any", *, every: bool = False) -> LookedUp:
-        """The same, with what each source said. `every`: sources that are not needed are asked as well."""
+        """The same, with each source's answer. `every`: sources that are not needed are asked as well."""
         begun = self._monotonic()
         own = self._rows(self._store, address)
         rows: Rows = () if isinstance(own, Unavailable) else own[0]
@@ -134,7 +134,7 @@ class LookUp:
 
 
 def _combined(losers: tuple[Loser, ...], more: tuple[Loser, ...]) -> tuple[Loser, ...]:
-    """Each certificate once, told as the first source had it."""
+    """Each certificate once, with the reason of the first source that had it."""
     known = {loser.row.sha256 for loser in losers}
     return losers + tuple(loser for loser in more if loser.row.sha256 not in known)
 

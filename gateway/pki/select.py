@@ -50,7 +50,7 @@ class _Candidate:
 
     @property
     def owner(self) -> tuple[object, ...]:
-        """What tells owners apart."""
+        """The key in which owners differ."""
         if self.row.customer is not None:
             return ("customer", self.row.customer)
         return ("name", *self.certificate.issued_to)
@@ -67,7 +67,7 @@ def select(rows: Sequence[CertificateRow], address: str, at: datetime, trust: Tr
            revocation: Revocation | None = None, extra: Sequence[Certificate] = ()) -> CertificateAnswer:
     """The answer for `address` out of everything that one source knows.
 
-    `extra`: certificates that may complete a path, believed by nobody.
+    `extra`: certificates that may complete a path, and are no anchors.
     Unavailable only where nothing stands against the best there is but what may be known in a while: revocation that
     is required, an issuer that is being fetched.
     """

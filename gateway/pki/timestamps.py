@@ -4,11 +4,11 @@
 2. it is about these octets: the imprint, by a digest that is not on the never-list
 3. its signature, by the strict rules of every CMS signature
 4. its time is not in the future
-5. its certificate is a time-stamper's, below an anchor for stampers, then and at reception: a service whose
-   certificate has run out is on nobody's revocation list any more, so that its token proves nothing by itself
+5. its certificate is a time-stamper's, below an anchor for stampers, then and at reception: no revocation list names
+   a service whose certificate has expired any more, so that its token alone proves nothing
 6. not revoked: then, nor at any time for a reason that leaves its key in doubt (`pki.revocation.verdict`)
 
-A token that fails is told and ignored: it can neither help nor harm the signature that it stands at.
+A token that fails is reported and ignored: it neither helps nor harms the signature that carries it.
 """
 
 from collections.abc import Sequence

@@ -23,7 +23,7 @@ StamperTrust = Literal["internal", "external", "qualified"]
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A certificate that is believed by itself. `stamper`: what kind of time-stamping service stands below it."""
+    """A certificate that is trusted without a path. `stamper`: the kind of time-stamping service below it."""
 
     certificate: Certificate
     stamper: StamperTrust = "internal"
@@ -49,7 +49,7 @@ class TrustSet:
     """Everything that is believed, and what helps to get there.
 
     `signers`, `recipients`, `stampers`: anchors by purpose; empty: nothing can be decided for that purpose.
-    `intermediates` complete paths and are believed by nobody; `known` is asked for more of them by subject.
+    `intermediates` complete paths and are no anchors; `known` is asked for more of them by subject.
     `trusted`, `distrusted`: SHA-256 fingerprints (hex) of single certificates on which the bank has spoken; they
     override the path in both directions, never validity, usage, strength or revocation (field rule 2.2.4).
     `marks`: SHA-256 (hex) of a root to its mark. `ocsp_responders`: believed about revocation beyond those whom

@@ -1,6 +1,6 @@
 """What the bank's rules say about a mail, decided without asking anybody: pure functions over facts.
 
-`load.load(files, verbs, known)` reads policy files into a `ruleset.RuleSet`, or tells everything that is wrong.
+`load.load(files, verbs, known)` reads policy files into a `ruleset.RuleSet`, or reports every fault.
 `RuleSet.decide(facts, to)` gives one recipient's Decision, or Needs: a fact to look up before asking again.
 
     verbs       the protocol of verbs, and what comes with a later version

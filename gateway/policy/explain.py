@@ -69,7 +69,7 @@ class Explanation:
 
 
 def explain(rules: RuleSet, facts: Facts, to: RecipientFacts) -> Explanation:
-    """Decides and tells. `to` with every fact looked up that the rules asked for (else the decision is Needs)."""
+    """Decides and explains. `to` has every fact looked up that the rules asked for (else the decision is Needs)."""
     decision = rules.decide(facts, to)
     winner = decision.rule if isinstance(decision, Decision) else None
     overruled = {miss.rule for miss in decision.misses} if isinstance(decision, Decision) else set()
@@ -84,7 +84,7 @@ def explain(rules: RuleSet, facts: Facts, to: RecipientFacts) -> Explanation:
 
 
 def _looked_up(decision: Decision | Needs, to: RecipientFacts) -> CertificateLine | None:
-    """The look-up on which the decision stands, else one that a rule asked for."""
+    """The look-up that the decision depends on, else one that a rule asked for."""
     answer = used(decision, to) if isinstance(decision, Decision) else NotAsked()
     if isinstance(answer, NotAsked):
         answer = to.enrolled if isinstance(to.certificate, NotAsked) else to.certificate

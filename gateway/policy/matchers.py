@@ -1,7 +1,7 @@
 """The table of matchers: which fact each one asks about, for which recipients, and at what cost.
 
 To add one: a getter and a line in MATCHERS. A getter gives the fact's value (None: there is none), a tuple where a
-mail may have several, or a truth of `policy.truth` where it cannot tell.
+mail may have several, or a truth of `policy.truth` where it is unknown.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ Getter = Callable[[Facts, RecipientFacts], Any]
 class Matcher:
     """One word of `when`. `single`: a mail has exactly one value of it. `words`: all there are, () if open.
 
-    `by_word`: written by whoever wrote the mail, and so able to raise protection only.
+    `by_word`: written by the author of the mail, and so able to raise protection only.
     `cost`: order of asking inside a rule; the look-up `fact` comes last.
     """
 
@@ -120,7 +120,7 @@ def valid_signers(verdicts: Verdicts) -> tuple[tuple[tuple[str, ...], bool | Non
 
 
 def reasons_of(verdicts: Verdicts) -> tuple[str, ...]:
-    """Every reason told of the mail: of the whole, of the signature and its signers, of the decryption."""
+    """Every reason reported of the mail: of the whole, of the signature and its signers, of the decryption."""
     reasons = [*verdicts.why, verdicts.signature.reason, verdicts.decryption.reason,
             *(signer.reason for signer in verdicts.signature.signers)]
     return tuple(dict.fromkeys(str(reason) for reason in reasons if reason is not None))

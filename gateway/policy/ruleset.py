@@ -1,8 +1,8 @@
 """Deciding: the first rule that matches, for every recipient.
 
 1. Rules are read from the top, file by file; a file's `otherwise` is its last word.
-2. A rule that hangs on a fact which is unavailable defers the recipient; it never falls through to a weaker one.
-3. A rule that hangs on a fact nobody has asked for yet gives Needs.
+2. A rule that depends on a fact which is unavailable defers the recipient; it never falls through to a weaker one.
+3. A rule that depends on a fact which was not looked up yet gives Needs.
 4. A rule in `mode: observe` that matches is noted beside the decision and changes nothing.
 5. What the mail's writer wrote (keyword, subject, header) may raise protection only: the decision is held against the
    one without those words, and the stronger one counts, unless the rule says `may_lower`. An `otherwise` that lets
@@ -62,7 +62,7 @@ class RuleSet:
                         for client in (None, _NOBODY, *self._clients)}
 
     def decide(self, facts: Facts, to: RecipientFacts) -> Decision | Needs:
-        """One recipient's decision, or the fact that must be looked up first. Never raises, asks nobody."""
+        """One recipient's decision, or the fact that must be looked up first. Never raises, does no look-up."""
         if to.direction is Direction.FOREIGN:
             return _FOREIGN
         found = self._first(facts, to)

@@ -1,6 +1,6 @@
 """Three-valued logic (Kleene, strong): what is unknown stays unknown unless it cannot matter.
 
-Beside UNKNOWN (a source did not answer) stand the facts that nobody has asked for yet: they are unknown too, but
+Beside UNKNOWN (a source did not answer) are the facts that were not looked up yet: they are unknown too, but
 asking helps, so they win over UNKNOWN. Plain ints, since this is on every mail's way.
 """
 
@@ -28,7 +28,7 @@ NEEDED: Final[dict[int, Needs]] = {
 
 
 def both(tests: tuple[Test, ...]) -> Test:
-    """All of them: one FALSE decides, whatever else is unknown."""
+    """All of them: one FALSE decides, even if others are unknown."""
     def test(facts: Facts, to: RecipientFacts) -> int:
         worst = TRUE
         for each in tests:
@@ -41,7 +41,7 @@ def both(tests: tuple[Test, ...]) -> Test:
 
 
 def either(tests: tuple[Test, ...]) -> Test:
-    """Any of them: one TRUE decides, whatever else is unknown."""
+    """Any of them: one TRUE decides, even if others are unknown."""
     def test(facts: Facts, to: RecipientFacts) -> int:
         best = FALSE
         for each in tests:

@@ -32,7 +32,7 @@ class NewCertificate:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What became of one: new, bound to a customer only now, or known as it is. `notes` are told, nothing more."""
+    """The result for one: new, bound to a customer only now, or known as it is. `notes` are only reported."""
 
     row: CertificateRow
     change: Literal["added", "bound", "known"]

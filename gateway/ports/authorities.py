@@ -1,4 +1,4 @@
-"""Authorities that mail has shown and nobody has decided on: collected for the administrator, believed by nobody."""
+"""Unknown authorities that mail has shown: collected for the administrator's decision, not trusted."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ class UnknownAuthority:
     """One of them. `key`: SHA-256 (hex) of its certificate, or of its Name where the certificate is not known.
 
     `subject`, `issuer`: RFC 4514 text; `der`: its certificate, None where only its name is known (the mail did not
-    enclose it). `example`: an address of a signer below it. `reported_at`: when the administrator was told of it.
+    enclose it). `example`: an address of a signer below it. `reported_at`: when it was reported to the administrator.
     """
 
     key: str
@@ -36,7 +36,7 @@ class UnknownAuthorities(Protocol):
         ...
 
     def untold(self) -> tuple[UnknownAuthority, ...]:
-        """Those of whom the administrator has not been told, the most met first."""
+        """Those not reported to the administrator yet, the most frequent first."""
         ...
 
     def mark_reported(self, keys: Iterable[str], at: datetime) -> None:
@@ -52,5 +52,5 @@ class UnknownAuthorities(Protocol):
         ...
 
     def ignore(self, key: str, at: datetime) -> UnknownAuthority:
-        """Never tell of this one again. `key` as in `get`."""
+        """Never report this one again. `key` as in `get`."""
         ...

@@ -14,7 +14,7 @@ class CertificateSource(Protocol):
     name: str
 
     def rows(self, address: str) -> tuple[CertificateRow, ...]:
-        """All certificates that name `address` (folded comparison). GatewayError(retry=True) if it cannot tell."""
+        """All certificates that name `address` (folded comparison). GatewayError(retry=True) if unavailable."""
         ...
 
 
@@ -66,9 +66,9 @@ class LearnedCertificates(CertificateSource, Protocol):
     """What verified mail has taught, in the store. GatewayError(STORE_UNAVAILABLE, retry=True) from every method."""
 
     def set_capabilities(self, sha256: str, capabilities: bytes | None, at: datetime) -> bool:
-        """What the holder's program reads, as a mail signed at `at` told it; None: it said nothing.
+        """What the holder's program reads, as a mail signed at `at` announced it; None: it announced nothing.
 
-        False, and nothing is changed: a mail signed at that time or later has told already, or it is not in the store.
+        False, and nothing is changed: a mail of that time or later has announced them, or it is not in the store.
         """
         ...
 
@@ -90,9 +90,9 @@ class IntermediateSource(Protocol):
         ...
 
     def missing(self, certificate: Certificate) -> bool:
-        """Told once of a certificate whose issuer nobody knows. True: one may have been learned now, search again.
+        """Called once with a certificate whose issuer is unknown. True: an issuer may be known now, search again.
 
-        False: there is nothing to be had at present. May take a few seconds where it asks the outside.
+        False: no issuer is available at present. May take a few seconds where it asks remote servers.
         """
         ...
 
@@ -107,6 +107,6 @@ class Bindings(Protocol):
     def binding(self, sha256: str) -> CertificateRow | None:
         """The row of this very certificate (SHA-256, hex) if it is bound to a customer; None for all others.
 
-        GatewayError(STORE_UNAVAILABLE, retry=True) if it cannot tell.
+        GatewayError(STORE_UNAVAILABLE, retry=True) if the store does not answer.
         """
         ...

@@ -1,4 +1,4 @@
-"""What the store is asked for by whoever measures: counts and ages, nobody's name."""
+"""Counts and ages of the store's records for metrics, without names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,9 +20,9 @@ class StoreNumbers:
 
     `lists_stale`: revocation lists whose nextUpdate is past; `list_oldest`: the thisUpdate furthest back.
     `claims`: mails of several groups in work. `resent`: sends repeated because it was not known how the first went.
-    `authorities_unknown`: roots and issuers that mail has shown and nobody has decided on. `waiting`: held mails that
-    leave by themselves when there is a certificate. `fallback_people`: who had none, by the way that was taken; and
-    `fallback_converted`: who of them has one since.
+    `authorities_unknown`: roots and issuers that mail has shown, without a decision. `waiting`: held mails that
+    leave once there is a certificate. `fallback_people`: people without one, by the fallback that was taken;
+    `fallback_converted`: those of them who have one since.
     """
 
     held: Mapping[str, Waiting] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from gateway.model.lookup import Customer
 
 
 class Customers(Protocol):
-    """GatewayError(STORE_UNAVAILABLE, retry=True) from every method that cannot tell."""
+    """GatewayError(STORE_UNAVAILABLE, retry=True) from every method if the store does not answer."""
 
     def by_address(self, address: str) -> Customer | None:
         """The customer with this mail address (folded), None if there is none."""

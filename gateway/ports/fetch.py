@@ -1,7 +1,7 @@
 """What is to be fetched from outside in the background: revocation lists, OCSP answers, missing issuers.
 
-A mail's worker files a task; the jobs process carries it out. Nothing that is fetched is believed here: whoever
-stores it has checked its signature.
+A mail's worker files a task; the jobs process carries it out. This port verifies nothing: the caller that stores a
+fetched object has checked its signature.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ class FetchRequest:
 
 @dataclass(frozen=True, slots=True)
 class FetchTask:
-    """One task as it stands. `done_at`: when it last succeeded; `failures`: in a row since then, with the last's
+    """The state of one task. `done_at`: when it last succeeded; `failures`: in a row since then, with the last's
 
     `reason` and `detail`. `due_at`: when it is carried out next.
     """
@@ -60,12 +60,12 @@ class FetchTasks(Protocol):
         """Files them, due at once. Known ones stay as they are, but two kinds of them become due again: those that
 
         succeeded more than `again_s` seconds ago (what they brought did not help), and those that were given up.
-        Returns how they stand; those for which there is no room are missing.
+        Returns their states; tasks beyond the limit are missing.
         """
         ...
 
     def get(self, keys: Sequence[str]) -> tuple[FetchTask, ...]:
-        """How these stand."""
+        """The states of these."""
         ...
 
     def due(self, at: datetime, limit: int) -> tuple[FetchTask, ...]:
@@ -84,11 +84,11 @@ class FetchTasks(Protocol):
         ...
 
     def attend(self, at: datetime) -> None:
-        """The jobs are at work at `at`, or about to be: said again every few seconds."""
+        """Records that the jobs process works at `at`, or is about to; called again every few seconds."""
         ...
 
     def attended(self, at: datetime) -> bool:
-        """Whether they said so a moment ago; where nobody works, it is no use to wait."""
+        """Whether it was recorded a moment ago; without a jobs process it is no use to wait."""
         ...
 
     def list(self) -> Iterator[FetchTask]:
@@ -96,7 +96,7 @@ class FetchTasks(Protocol):
         ...
 
     def forget(self, asked_before: datetime, *, unproven_before: datetime) -> int:
-        """Drops those that nobody has asked for since, those that never succeeded sooner; returns how many."""
+        """Drops tasks that were not requested since, sooner if they never succeeded; returns how many."""
         ...
 
 

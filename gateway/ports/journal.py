@@ -52,7 +52,7 @@ class Journal(Protocol):
         ...
 
     def release(self, message_key: str, *, acknowledged: bool, unanswered: tuple[str, ...] = ()) -> None:
-        """Ends this worker's claim. `acknowledged`: the client was told 250.
+        """Ends this worker's claim. `acknowledged`: the client got 250.
 
         Rows still SENDING go back to PLANNED, for their answer was seen and was not 2xx; those of `unanswered`
         (the connection broke after the final dot) stay SENDING, so that sending them again is counted.

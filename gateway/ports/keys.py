@@ -1,4 +1,4 @@
-"""Private keys behind a small port: they work where they live, and nobody takes them out."""
+"""Private keys behind a small port: they are used where they are stored, and cannot be exported."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol

@@ -1,7 +1,7 @@
 """What the bank knows of revocations: lists and answers that have been authenticated, kept for every process.
 
-Whoever puts something here has checked its signature (`pki.revocation.crl`, `pki.revocation.ocsp`); whoever reads here
-judges with it (`pki.revocation.entries`). RFC 5280 5 (lists), RFC 6960 (answers).
+The caller that stores something here has checked its signature (`pki.revocation.crl`, `pki.revocation.ocsp`); readers
+judge with it (`pki.revocation.entries`). RFC 5280 5 (lists), RFC 6960 (answers).
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,7 @@ AnswerStatus = Literal["good", "revoked", "unknown"]
 class StoredList:
     """One revocation list as it is used. Its key is (authority, scope, kind). Times are aware, UTC.
 
-    `authority`: whose certificates it speaks of (`pki.revocation.entries.authority_id`). `scope`: which of them, '' =
-    all
+    `authority`: whose certificates it covers (`pki.revocation.entries.authority_id`). `scope`: which of them, '' = all
     (`pki.revocation.scope`). `number`, `base_number`: CRL number and, of a delta, that of its base; None where it has
     none. `next_update` None: the list does not say when it ends. `since`: certificates that were still valid then are
     covered, though expired since. `sha256`: hex, of the DER of the list. `records`: its entries in the form of
@@ -58,14 +57,14 @@ class StoredAnswer:
 
 
 class RevocationStore(Protocol):
-    """Every method raises GatewayError(STORE_UNAVAILABLE, retry=True) if it cannot tell."""
+    """Every method raises GatewayError(STORE_UNAVAILABLE, retry=True) if the store does not answer."""
 
     def generation(self) -> int:
-        """A number that grows whenever something was put, by whatever process. Cheap; ask it once a second."""
+        """A number that grows with every write of any process. Cheap; ask it once a second."""
         ...
 
     def lists(self, authority: str) -> tuple[StoredList, ...]:
-        """All lists that speak of the authority's certificates, with their records."""
+        """All lists that cover the authority's certificates, with their records."""
         ...
 
     def answer(self, authority: str, serial: int) -> StoredAnswer | None:

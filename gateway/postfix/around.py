@@ -60,7 +60,7 @@ def _readers(site: Site) -> Iterator[tuple[Service | None, str, bool]]:
 
 
 def unread_tables(site: Site) -> Iterator[Finding]:
-    """Tables of checks and of access that nobody can look into here: read by other users, or out of a directory."""
+    """Tables of checks and of access that this check cannot read: of other users, or in a directory service."""
     reported: set[str] = set()
     for service, parameter, _ in _readers(site):
         for table in _tables(site, parameter, service):

@@ -139,7 +139,7 @@ class Configuration:
         return frozenset(INCLUDE + path for text in texts for path in _INCLUDED.findall(text))
 
     def table(self, name: str) -> str | None:
-        """The text of a table, None where it cannot be told."""
+        """The text of a table, None if it cannot be read."""
         bare = name.removeprefix("proxy:")
         kind, _, rest = bare.partition(":")
         if kind == "inline":
@@ -212,7 +212,7 @@ def narrow(network: str) -> bool:
 
 
 def refusals(restrictions: tuple[str, ...]) -> frozenset[str]:
-    """The words of a list of restrictions that count: none after `permit`, none that `warn_if_reject` only tells."""
+    """The words of a list of restrictions that count: none after `permit`, none that `warn_if_reject` only logs."""
     found, only_warns = set(), False
     for one in map(str.lower, restrictions):
         if one == "permit":

@@ -35,7 +35,7 @@ def _leading_out(site: Site, doors: Iterable[Service]) -> Iterator[tuple[str, st
 
 
 def unseen_by_milter(site: Site) -> Iterator[Finding]:
-    """A milter sees addresses before these are applied; the recipients that they make are decided by nobody."""
+    """A milter sees addresses before these are applied: no rule decides about the recipients that they add."""
     if "milter" not in site.forms:
         return
     for place, whom, _ in _leading_out(site, site.doors):
@@ -46,7 +46,7 @@ def unseen_by_milter(site: Site) -> Iterator[Finding]:
 
 
 def opened_leaving(site: Site) -> Iterator[Finding]:
-    """What was opened for a mailbox of ours is not handed on to the world."""
+    """Mail that was opened for a mailbox of the bank does not leave for the internet."""
     backs = [back for back, roles in site.returns if "inbound" in roles
              and "no_address_mappings" not in site.postfix.words("receive_override_options", back)]
     already = {place for place, _, _ in _leading_out(site, site.doors)} if "milter" in site.forms else set()

@@ -61,7 +61,7 @@ def some_clients_unseen(site: Site) -> Iterator[Finding]:
 
 
 def other_names(site: Site) -> Iterator[Finding]:
-    """Whom Postfix believes that he is somebody else, the gateway believes too."""
+    """A client that may change its identity for Postfix has that identity for the gateway, too."""
     for door in site.doors:
         if not any(way.to == "outbound" for way in site.ways(door)):
             continue
@@ -111,7 +111,7 @@ def _role(site: Site, door: Service, way: Way) -> Iterator[Finding]:
 
 
 def _of_our_systems(site: Site, door: Service, way: Way) -> str:
-    """A door for strangers by which systems of ours have sent to the world, too."""
+    """A door for strangers by which the bank's own systems have also sent to the internet."""
     relaying = set(site.postfix.words("smtpd_relay_restrictions", door)) | set(
         site.postfix.words("smtpd_recipient_restrictions", door))
     if way.to != "inbound" or not site.of_the_world(door) or "permit_mynetworks" not in relaying:
@@ -121,7 +121,7 @@ def _of_our_systems(site: Site, door: Service, way: Way) -> str:
 
 
 def _knows_clients(site: Site, way: Way) -> bool:
-    """Whether the listener is told who the real client is."""
+    """Whether the listener receives the address of the real client."""
     if way.form == "milter":
         return True
     believed = any(one.xforward_peers for one in site.settings.listeners if one.port == way.at.port)

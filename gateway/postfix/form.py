@@ -1,6 +1,6 @@
-"""How each door of Postfix leads to the gateway, told by comparing ports with sealgate.yaml.
+"""Finds how each door of Postfix leads to the gateway, by comparing ports with sealgate.yaml.
 
-A door is where mail comes in: smtpd, pickup (sendmail(1)), qmqpd. A return is a door that a next hop of ours names.
+A door is where mail comes in: smtpd, pickup (sendmail(1)), qmqpd. A return is a door that the gateway's next hop names.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ RECIPES = {"proxy": "before-queue", "filter": "after-queue", "milter": "milter"}
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way out of a door. `to`: the listener's role, None if it leads to somebody else than the gateway.
+    """One way out of a door. `to`: the listener's role, None if it leads elsewhere than to the gateway.
 
     `parameter` is what says so; `transport` the client program of a filter. `others`: destinations that Postfix tries
     when `at` does not answer; postconf(5) allows a list since Postfix 3.5.
@@ -145,7 +145,7 @@ class Site:
         return self.postfix.value("milter_macro_daemon_name", self.milters(door)[1])
 
     def of_the_world(self, door: Service) -> bool:
-        """Whether strangers may send here: nothing refuses whoever is not known."""
+        """Whether strangers may send here: no restriction rejects unknown clients."""
         if door.command != "smtpd":
             return False
         refusing = {"reject", "defer"}

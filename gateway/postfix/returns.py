@@ -1,4 +1,4 @@
-"""Doors back from the gateway: no loop, nobody else comes in there, nothing is lost or added on the way."""
+"""Doors back from the gateway: no loop, no other client enters there, nothing is lost or added on the way."""
 
 from collections.abc import Iterator
 
@@ -77,7 +77,7 @@ def _restrictions(roles: frozenset[Role]) -> str:
 
 
 def _relays(site: Site, back: Service) -> bool:
-    """Whether somebody may send there to the world."""
+    """Whether any client may relay to the internet there."""
     relay = set(site.postfix.words("smtpd_relay_restrictions", back)) | set(
         site.postfix.words("smtpd_recipient_restrictions", back))
     return "permit_mynetworks" in relay and bool(site.postfix.words("mynetworks", back))
@@ -130,7 +130,7 @@ def size_in_place(site: Site) -> Iterator[Finding]:
 
 
 def rewriting(site: Site) -> Iterator[Finding]:
-    """What was signed is not written anew."""
+    """Postfix does not rewrite signed mail."""
     named = [one for one in ("header_checks", "body_checks", "mime_header_checks", "nested_header_checks")
              if site.postfix.value(one)]
     rewriting_maps = [one for one in ("canonical_maps", "sender_canonical_maps", "masquerade_domains")

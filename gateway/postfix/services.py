@@ -12,9 +12,9 @@ _READABLE = ("inline:", "static:", "hash:", "btree:", "lmdb:", "cdb:", "dbm:", "
 
 
 def to_service(site: Site, address: str, transport: str) -> bool:
-    """Whether this line of transport_maps gives the mailbox of a service to the inbound listener: nobody else reads
+    """Whether this line of transport_maps gives the mailbox of a service to the inbound listener.
 
-    it, and nothing of it comes back.
+    No other server reads that mailbox, and no mail returns from it.
     """
     ours = {fold(mailbox) for mailbox in site.settings.mailboxes.values()}
     return fold(address) in ours and endpoint(transport).port in {

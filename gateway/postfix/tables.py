@@ -23,7 +23,7 @@ _DESTINATION: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s,"]+)')
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One of FILTER, REDIRECT, BCC with its argument; `table` says where it stands."""
+    """One of FILTER, REDIRECT, BCC with its argument; `table` names its source."""
 
     name: str
     argument: str
@@ -43,7 +43,7 @@ def outside(
 ) -> tuple[str, ...]:
     """Addresses on the right-hand side of a map that are in none of the bank's domains, such as `a@b (hash:/x)`.
 
-    A table that cannot be read here is named itself: nobody can say that it leads nowhere else. `service`: the cleanup
+    A table that cannot be read here is named itself: its addresses are unknown. `service`: the cleanup
     that reads the map.
     """
     ours = {domain.lower() for domain in domains}

@@ -9,7 +9,7 @@ _COMPATIBLE = (3, 6)
 
 
 def routed_addresses(site: Site) -> Iterator[Finding]:
-    """`v%evil@bank`, `evil!v@bank` and `"v@evil"@bank` are names of nobody."""
+    """`v%evil@bank`, `evil!v@bank` and `"v@evil"@bank` are mailboxes of no person."""
     for parameter in ("allow_percent_hack", "swap_bangpath"):
         if site.postfix.value(parameter) != "no":
             yield Finding("error", f"main.cf {parameter}", "Postfix can rewrite an address of the bank to an outside "

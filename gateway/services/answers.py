@@ -1,4 +1,4 @@
-"""Whether a mail is a person's answer to a mail of ours, and to which."""
+"""Finds whether a mail is a person's reply to a mail of the gateway, and to which one."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ IDS_MAX: Final = 20  # of one mail; RFC 5322 3.6.4 lets a thread's References gr
 FIELD_OCTETS_MAX: Final = 8_192
 _MESSAGE_ID = re.compile(r"<([^<>\s]{3,250})>")
 _MACHINES: Final = frozenset({"dsn", "mdn", "auto_reply", "list"})
-# RFC 3834 5 says Auto-Submitted; these are what programs said before it, and some still do.
+# RFC 3834 5 says Auto-Submitted; these are the fields of programs before it; some still write them.
 _OF_MACHINES: Final = frozenset({"x-autoreply", "x-autorespond", "x-autoreply-from", "x-mail-autoreply", "x-vacation"})
 
 
@@ -31,12 +31,12 @@ def by_machine(entity: Entity) -> bool:
 
 
 def answered(headers: Headers, returns: Verp) -> str | None:
-    """The id of the mail of ours that this one answers, by In-Reply-To and References (RFC 5322 3.6.4); None: none."""
+    """The id of the gateway's mail that this one answers (In-Reply-To, References: RFC 5322 3.6.4), or None."""
     return next((found for one in _ids(headers) if (found := returns.read_message_id(one)) is not None), None)
 
 
 def _ids(headers: Headers) -> Iterator[str]:
-    """What stands nearest first: In-Reply-To, then References from its end."""
+    """The nearest ones first: In-Reply-To, then References from its end."""
     direct = [one for field in headers.all("in-reply-to") for one in _written(field.unfolded)]
     thread = [one for field in headers.all("references") for one in reversed(_written(field.unfolded))]
     yield from (direct + thread)[:IDS_MAX]

@@ -1,14 +1,13 @@
-"""Mail that came back: who told it, of which mail of ours, and whether that may be believed.
+"""Bounces: who reported them, about which mail, and whether the gateway believes them.
 
-1. A bounce has the null reverse-path (RFC 5321 4.5.5, 6.1). What has a sender is somebody's mail, whatever it contains.
-2. It is addressed to the return path of one mail, which nobody knows but those who had that mail (`verp`). A bounce at
-   the mailbox itself is of no mail of ours: anybody can send one, and it changes nothing.
-3. It is a report as RFC 3464 writes it (`mime.dsn`). Null paths carry answers of machines as well (RFC 3834 3.3), and
-   absence is no bounce; nor are words alone, of whatever old mail server.
-4. Of what the report says only failure and delay count. Failure is final, whatever the class of its status: the server
-   has given up.
+1. A bounce has the null reverse-path (RFC 5321 4.5.5, 6.1). A mail with a sender is a person's mail, with any content.
+2. It is addressed to the return path of one mail, which only those know who had that mail (`verp`). A bounce at the
+   mailbox itself names no mail: anybody can send one, and it changes nothing.
+3. It is a report in the form of RFC 3464 (`mime.dsn`). Answers of machines have null paths as well (RFC 3834 3.3).
+   Absence notes and free texts of old mail servers do not count.
+4. Of the report only failure and delay count. Failure is final with any class of status: the server has given up.
 
-All of it is taken, and nothing is answered: an answer to a bounce would be the beginning of a loop.
+The gateway accepts all such mail and answers none: an answer to a bounce would begin a loop.
 """
 
 from typing import Final
@@ -77,9 +76,9 @@ class Bounces:
 
 
 def worst_of(report: Report) -> Reported | None:
-    """The first failure in a report, else its first delay; None where it tells of neither.
+    """The first failure in a report, else its first delay; None if it reports neither.
 
-    A status of success beside either is a report that contradicts itself, and so does not count.
+    A status of success beside either contradicts it, so the report does not count.
     """
     for action in ("failed", "delayed"):
         for one in report.recipients:

@@ -1,8 +1,8 @@
-"""Return addresses and Message-IDs that tell which mail came back or was answered: variable return paths with a MAC.
+"""Return addresses and Message-IDs that name the mail that bounced or was answered: variable return paths with a MAC.
 
-`codes@bank.example` becomes `codes+ID.MAC@bank.example` (sub-addressing, RFC 5233). Whoever reads a return path
-knows its id anyway; the MAC keeps everybody from inventing a bounce of a mail that never was theirs. In lower case,
-because some mail servers fold local parts.
+`codes@bank.example` becomes `codes+ID.MAC@bank.example` (sub-addressing, RFC 5233). Every reader of a return path
+knows its id. The MAC prevents bounces of mails that their sender never had. It is in lower case, because some mail
+servers fold local parts.
 """
 
 import base64
@@ -34,7 +34,7 @@ class Verp:
         return f"{self._local}+{identifier}.{self._mac(identifier)}@{self._domain}"
 
     def read(self, address: str) -> str | None:
-        """The id in a return address; None if it is none of ours."""
+        """The id in a return address; None if the MAC does not verify."""
         local, _, domain = address.rpartition("@")
         mailbox, _, detail = local.partition("+")
         if mailbox.lower() != self._local.lower() or not same_mailbox(domain, self._domain):
@@ -47,7 +47,7 @@ class Verp:
     def message_id(self, identifier: str) -> str:
         """The Message-ID of the mail with this id, without its brackets: an answer names it (RFC 5322 3.6.4).
 
-        With a MAC of its own, so that whoever was shown an answer cannot write a bounce.
+        It has a MAC of its own, so that a reader of an answer cannot write a bounce.
         """
         if not _ID.fullmatch(identifier):
             msg = f"no id of a mail: {identifier!r}"
@@ -55,7 +55,7 @@ class Verp:
         return f"{identifier}.{self._mac('message ' + identifier)}@{self._domain}"
 
     def read_message_id(self, message_id: str) -> str | None:
-        """The id in a Message-ID, with or without its brackets; None if it is none of ours."""
+        """The id in a Message-ID, with or without its brackets; None if the MAC does not verify."""
         local, _, domain = message_id.strip().removeprefix("<").removesuffix(">").rpartition("@")
         identifier, _, mac = local.lower().rpartition(".")
         if not same_mailbox(domain, self._domain) or not _ID.fullmatch(identifier):
@@ -68,5 +68,5 @@ class Verp:
 
 
 def _same(ours: str, theirs: str) -> bool:
-    """In constant time, whatever octets a stranger's address had (they may stand there as lone surrogates)."""
+    """Compares in constant time. `theirs` may have any octets, also lone surrogates."""
     return hmac.compare_digest(ours.encode(), theirs.encode("utf-8", "backslashreplace"))

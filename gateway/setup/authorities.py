@@ -15,7 +15,7 @@ _MAIL: Final = "1.3.6.1.5.5.7.3.4"  # emailProtection
 
 @dataclass(frozen=True, slots=True)
 class TestAuthority:
-    """Issues for 90 days. Nobody outside believes it."""
+    """Issues certificates for 90 days. It is no trust anchor outside the test."""
 
     __test__ = False  # not a class of tests
 
@@ -34,7 +34,7 @@ class TestAuthority:
         return self._issue(public, ca.profile_for(purpose, public), addresses)
 
     def customer(self, public: PublicKey, address: str) -> bytes:
-        """DER, of somebody who signs and decrypts with one key."""
+        """DER, of a person who signs and decrypts with one key."""
         return self._issue(public, Profile(frozenset({"digital_signature", "key_encipherment"}), (_MAIL,)), (address,))
 
     def _issue(self, public: PublicKey, profile: Profile, addresses: tuple[str, ...]) -> bytes:

@@ -1,6 +1,6 @@
-"""Checked in pairs: what was made is read again, by the reader's code, and must be what was meant.
+"""Reads each produced message again with the reader's code, and compares it with the intention.
 
-A fault of ours becomes INTERNAL with retry: the mail stays with its sender, nothing wrong leaves.
+A fault of the gateway becomes INTERNAL with retry: the mail stays with its sender, and nothing wrong leaves.
 """
 
 from collections.abc import Sequence

@@ -47,10 +47,10 @@ class Stamping:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """`octets`: the whole message, CRLF. The other fields say what becomes of it; unset means: not done.
+    """`octets`: the whole message, CRLF. The other fields are the operations; unset means: not done.
 
     `escrow`: name in the settings and SHA-256 (hex) of each escrow certificate among `encrypt_to`.
-    `entity`: octets that somebody has parsed already; it counts where they are these very `octets`.
+    `entity`: the parsed form, if there is one; it counts only if its octets are these very `octets`.
     `opened`, `keep_original` and `harvest` are for inbound mail, the rest for outbound.
     """
 

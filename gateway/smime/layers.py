@@ -1,6 +1,6 @@
 """A mail's CMS layers taken off from the outside in: what was around the payload, and what is left.
 
-Layers are taken off only while the *root* of what is left is itself a CMS object: then nothing stands beside
+Layers are taken off only while the *root* of what is left is itself a CMS object: then nothing is beside
 the layer, and what comes out is the whole of what was in. A CMS object inside a multipart is looked at, where
 it is a signature, and never decrypted: its neighbours could carry the plaintext away (EFAIL).
 
@@ -91,7 +91,7 @@ def peel(root: Entity, keys: Sequence[RecipientKey], limits: OpenLimits, used_ke
     """
     found = Peeled(root)
     form = detect(root)
-    unread: bytes | None = None  # the entity that `form` is of, where a glance told
+    unread: bytes | None = None  # the entity that `form` is of, if `glance` decided
     while True:
         if isinstance(form, NotSmime) and not _broken_signed(found.payload):
             break
@@ -116,7 +116,7 @@ def peel(root: Entity, keys: Sequence[RecipientKey], limits: OpenLimits, used_ke
 
 
 def _with_line_ends(content: bytes) -> bytes:
-    """Content for readers. Where CR alone ends all lines, no header could be told from the body, which would be empty.
+    """Content for readers. Where CR alone ends all lines, a reader would find no end of the header and an empty body.
 
     The signature is verified over the octets as they came.
     """
@@ -145,7 +145,7 @@ def content_type(der: bytes) -> str:
 def peel_detached(root: Entity, der: bytes, content: bytes | None, limits: OpenLimits) -> Peeled | None:
     """The one layer of a SignedData without content of its own, over `content`; None if `der` is anything else.
 
-    Without `content` nothing can be said of the signature: neither that it is true nor that it is false.
+    Without `content` the signature cannot be verified: it is neither valid nor invalid.
     """
     try:
         data = parse_signed(der)
@@ -199,7 +199,7 @@ def _cms(found: Peeled, form: Cms, keys: Sequence[RecipientKey], limits: OpenLim
         except GatewayError as error:
             found.fault = error.reason
             return None
-    # Labelled as CMS, and none that is known. The label tells what is missed; a failure to decrypt is always one.
+    # Labelled as CMS, but of no known form. The label says what is missing; a failure to decrypt is always one.
     if "enveloped" in form.smime_type:
         found.layers.append(Layer("enveloped"))
         found.encrypted_at.append(len(found.layers) - 1)
@@ -244,7 +244,7 @@ def _as_signed(data: SignedData, content: Content) -> Content:
 
 def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey], limits: OpenLimits,
                used_keys: ContentKeys | None) -> bytes | None:
-    """One encrypted layer. Whatever goes wrong is told as one and the same failure, but for 'no key of ours'."""
+    """One encrypted layer. Every fault is reported as one and the same failure, except for 'no key of the bank'."""
     name: Literal["enveloped", "auth_enveloped"] = (
         "auth_enveloped" if kind == algorithms.AUTH_ENVELOPED_DATA else "enveloped")
     found.encrypted_at.append(len(found.layers))
@@ -272,7 +272,7 @@ def _decrypted(found: Peeled, der: bytes, kind: str, keys: Sequence[RecipientKey
 
 
 def _layer(enveloped: Enveloped) -> Layer:
-    """What is told of an encrypted layer: cipher, then ways of key management; recipients as the infos name them."""
+    """The report on an encrypted layer: cipher, then key management; recipients as the infos name them."""
     ways = [_TRANSPORTS.get(info.algorithm.oid, info.algorithm.oid) if info.kind == "key_transport" and info.algorithm
             else "ecdh" if info.kind == "key_agreement" else "other" for info in enveloped.recipients]
     return Layer(enveloped.kind, (enveloped.cipher_name, *dict.fromkeys(ways)),
@@ -280,10 +280,10 @@ def _layer(enveloped: Enveloped) -> Layer:
 
 
 def _parts(found: Peeled) -> None:
-    """CMS objects beside other parts: signatures are kept as covering a part, encryption is told and left alone.
+    """CMS objects beside other parts: a signature is kept as covering a part; encryption is reported and not opened.
 
-    Not where somebody has signed the whole: then they are that signer's attachments. Messages enclosed as
-    message/rfc822 are somebody else's mail and speak for nobody here.
+    This is skipped if a signature covers the whole: then they are that signer's attachments. Messages enclosed as
+    message/rfc822 are other persons' mail and are not judged here.
     """
     if any(signatures.data is None or signatures.data.signer_infos for signatures in found.signed):
         return

@@ -84,7 +84,7 @@ def _decorated(part: Entity, shown: Sequence[tuple[str, str]]) -> tuple[bytes, s
     lines = [f"{name}: {' '.join(clean(text).split())}" for name, text in shown]
     params = {name: value for name, value in part.content_type.params.items() if name != MARK}
     if part.headers.first("content-type") is None:
-        params.clear()  # nobody said a charset, so we do not
+        params.clear()  # the author set no charset, so none is set here
     if part.type == "text/html":
         content = _into_html(decode(part), lines)
     else:

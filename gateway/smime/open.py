@@ -1,6 +1,6 @@
 """Opening and judging one mail: the only code that reads a protected mail, for the gateway and `inspect` alike.
 
-The steps, in this order; their numbers stand in the code:
+The steps, in this order; their numbers are in the code:
 
  1. Time. The judgement is made for the time of reception, which is handed in; each signer's own time is found in
     step 6, before anything else is asked about the signer.
@@ -15,12 +15,12 @@ The steps, in this order; their numbers stand in the code:
     front (DMARC) have judged the outer one.
  6. Signers. Every signature of every layer is judged: time, arithmetic, path, revocation (`pki.judge`).
  7. The verdict table (`smime.verdict`), and what the signature covers beside the content (`smime.coverage`).
- 8. Identity. The proof value is minted from the innermost signature, if it lies directly around the payload, is
-    valid in every signer, and nothing stands against the whole (`pki.identity`).
+ 8. Identity. The proof value is minted from the innermost signature, if it is directly around the payload, is
+    valid in every signer, and no reason counts against the whole (`pki.identity`).
  9. The opened message is put together, for readers and next hops.
 
-Failures to decrypt are one Reason, whatever failed. Nothing that a mail holds makes this raise, but for bounds of
-the outermost structure; a key that cannot be reached does, and may be tried again.
+Failures to decrypt are one Reason, for any cause. No content of a mail makes this raise, except for bounds of the
+outermost structure. A key that cannot be reached raises an error that may be retried.
 """
 
 import re
@@ -63,7 +63,7 @@ _AS_ENTITY: Final = b"Content-Type: application/pkcs7-mime\r\nContent-Transfer-E
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A mail after opening. `original`: the message as received; `octets`: the opened one, CRLF, the same object
-    where there was nothing to open. `signed`: the proof value, None where nobody is proven to have signed this.
+    where there was nothing to open. `signed`: the proof value, None without a proven signer.
     `payload`: the innermost entity as it was covered by the layers.
     """
 
@@ -118,7 +118,7 @@ def _has_two_boundaries(content_type: Field) -> bool:
 
 def open_cms(der: bytes, keys: Sequence[RecipientKey], judge: Judge, at: datetime,
              limits: OpenLimits = DEFAULT_OPEN_LIMITS, *, content: bytes | None = None) -> Opened:
-    """The same for a CMS object by itself (DER or BER), which claims no sender.
+    """The same for a CMS object alone (DER or BER), which claims no sender.
 
     `content`: what a detached signature is about. `original` and, where nothing could be opened, `octets` are `der`.
     """
@@ -200,7 +200,7 @@ def _vouches(layers: Sequence[JudgedLayer], depth: int | None, from_: FromFacts)
 
 
 def _from(outer: Headers, protected: ProtectedHeaders | None, *, mail: bool) -> FromFacts:
-    """5. A From that stands twice inside is nobody's, whichever of them is shown."""
+    """5. Two From fields inside name no sender, whichever of them is shown."""
     inner: list[Field] = []
     if protected is not None:
         inner = [field for field in protected.promoted if field.lower == "from"]
@@ -212,7 +212,7 @@ def _from(outer: Headers, protected: ProtectedHeaders | None, *, mail: bool) -> 
 
 
 def _judged(signatures: Signatures, judge: Judge, at: datetime) -> JudgedLayer:
-    """6. One layer; nobody is asked where its form alone makes it worthless."""
+    """6. One layer; the judge is not called if its form alone makes it worthless."""
     if signatures.data is None or signatures.fault is not None:
         return JudgedLayer(signatures, ())
     if len(signatures.data.signer_infos) > SIGNERS_MAX:
@@ -222,12 +222,12 @@ def _judged(signatures: Signatures, judge: Judge, at: datetime) -> JudgedLayer:
 
 def _identity(peeled: Peeled, main: JudgedLayer | None, signature: SignatureVerdict, decryption: DecryptionVerdict,
               from_: FromFacts, at: datetime) -> SignedContent | None:
-    """8. Only what every check has passed; that the signer is the From is told in the value, not asked here."""
+    """8. Only what every check has passed; whether the signer is the From is a field of the value, not a condition."""
     if main is None or not peeled.complete or from_.differs:
         return None
     if signature.status is not Status.VALID or signature.covers != "whole" or signature.order == "outside_encryption":
         return None
-    if decryption.reason is not None or decryption.integrity == "none":  # a weak cipher; CBC that nobody signed
+    if decryption.reason is not None or decryption.integrity == "none":  # a weak cipher; CBC without a signature
         return None
     if main.signatures.content.octets != peeled.payload.octets:
         return None

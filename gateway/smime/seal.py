@@ -116,7 +116,7 @@ def _protected(octets: bytes, draft: Draft) -> Protected:
 
 
 def _fitting(signer: Signer, entity: bytes) -> Signer:
-    """Content that could not be made 7-bit (somebody's own signature is over it) is signed opaque, in base64.
+    """Content that could not be made 7-bit (the author's own signature covers it) is signed opaque, in base64.
 
     In the open a hop might re-encode it, and the signature around it would break.
     """
@@ -149,7 +149,7 @@ class _Stamps:
         self.stamped_by = ""
 
     def stamp(self, signature: bytes) -> bytes | None:
-        """The token; None where the rule lets a mail go without. GatewayError: what the last one said."""
+        """The token; None where the rule permits a mail without one. Raises the GatewayError of the last stamper."""
         if self._stamping is None:
             return None
         digest = hashlib.sha256(signature).digest()

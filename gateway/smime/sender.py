@@ -1,4 +1,4 @@
-"""Whom a mail claims to be from (RFC 5322 3.6.2, RFC 6532): exactly one mailbox, or nobody; fields that occur twice.
+"""The claimed sender of a mail (RFC 5322 3.6.2, RFC 6532): exactly one mailbox, or none; fields that occur twice.
 
 Sender, Reply-To and the return path never count. An address list that two readers could read differently is no
 From at all.
@@ -32,7 +32,7 @@ def repeated_field(outer: Headers, replaced: Collection[str]) -> Reason | None:
 
 
 def from_facts(outer: Sequence[Field], protected: Sequence[Field]) -> FromFacts:
-    """The From fields outside, and those that were protected; where none was, the outer one stands."""
+    """The From fields outside, and those that were protected; without one, the outer one counts."""
     outside = _one_mailbox(outer)
     if not protected:
         return outside

@@ -1,7 +1,7 @@
 """The opened message: the header that the mail came with, around what was inside its layers.
 
-Of the outer header everything stays but the fields that spoke of the sealed body (Content-*, MIME-Version); of the
-inner entity's header only the fields that speak of its body (Content-*) come along. Any other inner field is a
+Of the outer header all fields stay except those about the sealed body (Content-*, MIME-Version); of the
+inner entity's header only the fields about its body (Content-*) come along. Any other inner field is a
 stranger's and stays where it is, unless it was protected and is one for readers: those take the place of the outer
 ones (RFC 9788 4.5, RFC 9787 8). What was encrypted may hold anything: the result is made carriable by SMTP.
 """

@@ -1,8 +1,8 @@
 """What everything that was found means: the verdict table, in code.
 
-Layers. The innermost signature speaks for the mail, if no encryption lies between it and the payload; signatures
+Layers. The innermost signature speaks for the mail, if no encryption is between it and the payload; signatures
 around it are reported, and since the message is the AND over its signers, an invalid one around it makes the whole
-invalid. A signature only outside an encryption is somebody's word about a sealed envelope: it gives no identity.
+invalid. A signature only outside an encryption covers a sealed envelope, not its content: it gives no identity.
 
 Status of one layer: invalid if one signer is (altered, malformed, weak, expired or revoked at t, wrong usage,
 constraint, complete path to an unknown root); else indeterminate if one signer is (issuer missing, no anchors,
@@ -62,8 +62,8 @@ class JudgedLayer:
 class FromFacts:
     """Whom the mail claims to be from. `address` None with the `reason` where there is not exactly one mailbox.
 
-    `differs`: the protected From is another than the one outside. `claimed` is False for a CMS object by itself,
-    which has no header and says nothing of a sender. `in_name`: other addresses that the display name shows; many mail
+    `differs`: the protected From is another than the one outside. `claimed` is False for a CMS object alone,
+    which has no header and names no sender. `in_name`: other addresses that the display name shows; many mail
     programs show the name alone.
     """
 
@@ -141,7 +141,7 @@ def decryption_verdict(peeled: Peeled, layers: Sequence[JudgedLayer]) -> Decrypt
 
 def decide(signature: SignatureVerdict, decryption: DecryptionVerdict, from_: FromFacts, main: JudgedLayer | None,
            fault: Reason | None = None) -> tuple[Trust, tuple[Reason, ...]]:
-    """The table above, and everything that stands against `trusted`, each reason once, the gravest kind first.
+    """The table above, and every reason against `trusted`, each reason once, the gravest kind first.
 
     `main`: the layer that speaks; `fault`: why the layers could not be taken off to their end, or why two readers
     could show this mail in two ways.

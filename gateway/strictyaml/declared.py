@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.strictyaml.document import Path
 
-KIND: Final = "kind"  # the field that tells the members of a tagged union apart
+KIND: Final = "kind"  # the field that distinguishes the members of a tagged union
 
 
 def fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> dict[str, FieldInfo]:

@@ -36,7 +36,7 @@ def check(model: type[Model], document: Document, at: Path = (),
 
 
 def _follows(detail: ErrorDetails, others: Iterable[ErrorDetails]) -> bool:
-    """Whether a list is too short because of what is wrong in its items, each of which is told."""
+    """Whether a list is too short only because of faults in its items, each of which is reported."""
     loc = detail["loc"]
     return detail["type"] == "too_short" and any(
         len(one["loc"]) > len(loc) and one["loc"][:len(loc)] == loc for one in others)

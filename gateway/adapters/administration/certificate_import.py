@@ -1,6 +1,6 @@
 """Certificates that people bring: PEM, DER, P7B and PKCS#12 with old and new ciphers, one or a million.
 
-Refused by name: what could never be used (weak key, weak signature, unknown algorithm, no address). Kept and told:
+Refused by name: what could never be used (weak key, weak signature, unknown algorithm, no address). Kept and reported:
 what is not usable now or not for everything (expired, not yet valid, for signing only), since renewals overlap, and a
 certificate for signing is how a customer's own mail is recognised.
 """
@@ -67,9 +67,9 @@ def _may_hold_certificates(octets: bytes) -> bool:
 
 
 def judge(certificate: Certificate, at: datetime) -> tuple[Reason | None, tuple[Reason, ...]]:
-    """Why it must not be kept, or None; and what is told of it though it is kept."""
+    """Why it must not be kept, or None; and the notes on it if it is kept."""
     refusal = allowed("key", certificate.key_algorithm, at)
-    if refusal is None and not certificate.self_issued:  # nobody relies on a root's signature over itself
+    if refusal is None and not certificate.self_issued:  # a root's signature over itself proves nothing
         refusal = allowed("certificate", certificate.signature_algorithm, at)
     if refusal is None and not certificate.is_ca and not certificate.emails:
         refusal = Reason.CERTIFICATE_ADDRESS_MISMATCH
@@ -120,7 +120,7 @@ def import_certificates(store: CertificateStore, items: Iterable[Item], at: date
 
 
 def _new(item: Item, certificate: Certificate, *, alone: bool) -> NewCertificate:
-    """Bound, unless it is the issuer beside somebody's certificate. Alone it is bound even where it says it may issue:
+    """Bound, unless it is the issuer beside a person's certificate. Alone it is bound even if it may issue:
 
     many tools make self-signed certificates that do.
     """
@@ -152,7 +152,7 @@ def _flush(store: CertificateStore, batch: list[tuple[str, NewCertificate]], at:
 
 
 def _unread(new: Sequence[tuple[str, NewCertificate]]) -> Iterator[Trouble]:
-    """Names of kept certificates under which nobody finds them: mail to such a person would count as unprotected."""
+    """Names of kept certificates that no look-up finds: mail to such a person would count as unprotected."""
     for where, one in new:
         for name in () if one.certificate.is_ca else one.certificate.no_mailboxes:
             yield Trouble(where, Reason.CERTIFICATE_ADDRESS_MISMATCH,

@@ -1,7 +1,7 @@
 """What directories have answered, from one process to the one that takes its place: a reload costs no answers, above
 all none that cover an outage.
 
-JSON of certificates, which are no secret, and when they were told, by the machine's monotonic clock. An answer is
+JSON of certificates, which are no secret, with the times of the answers, by the machine's monotonic clock. An answer is
 taken only by a directory that would ask the same in the same way, and lives no longer than it would have.
 """
 

@@ -9,8 +9,8 @@ In the order of the code, for one question about one address:
 3. After `failures_max` failures in a row it is left alone for `pause_s`; then one question tries it again. What a
    source that works cannot answer (`Unanswered`) is no failure.
 4. Mails about the same address share one question.
-5. At most `in_flight_max` questions are with it at once, and at most twice as many further mails wait out somebody
-   else's question; for any beyond that it must be quick, so that a slow source never has all the workers.
+5. At most `in_flight_max` questions are with it at once, and at most twice as many further mails wait for another
+   mail's question; for any beyond that it must be quick, so that a slow source never has all the workers.
    Domains of an owner whose questions lately took long and had no answer (a stranger's slow DNS) share half of the
    places, so that they do not keep all others waiting. Where each domain answers for itself (`TimedSource`), a quarter
    of the places is kept for owners who have answered in time: any number of slow domains may come for the first time.
@@ -18,7 +18,7 @@ In the order of the code, for one question about one address:
 7. Where there is no answer, found certificates kept before serve for `stale_s` beyond their life. Absence never does:
    it is the one answer that may let a mail leave in clear.
 
-Whatever a source raises is GatewayError(CERTIFICATE_UNAVAILABLE, retry=True) here.
+Every error of a source is GatewayError(CERTIFICATE_UNAVAILABLE, retry=True) here.
 """
 
 import math
@@ -74,7 +74,7 @@ class _Entry:
 class _Question:
     """One call to the source. `probe`: the one that tries whether it is back.
 
-    `share`: the part of the places that all questions of its kind have together, and what is said where it is full.
+    `share`: the part of the places that all questions of its kind have together, and the detail when it is full.
     """
 
     ends_at: float
@@ -89,9 +89,9 @@ class Guarded:
 
     def __init__(self, source: CertificateSource, settings: SourceSettings, never: Collection[str] = (), *,
                  monotonic: Callable[[], float] = time.monotonic) -> None:
-        """`never`: domains for which nobody outside is asked (the bank's own). `monotonic`: seconds that never go back.
+        """`never`: domains that no outside source is asked for (the bank's own). `monotonic`: a clock in seconds.
 
-        Deadlines are real time whatever `monotonic` says: a stuck call does not stop for a clock that stands.
+        Deadlines are real time, not `monotonic`: a stuck call goes on while a test's clock does not advance.
         """
         self.name = settings.name
         self._source = source

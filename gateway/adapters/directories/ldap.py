@@ -53,7 +53,7 @@ class LdapSource:
         self._children = ChildProcesses(settings.in_flight_max)
 
     def rows(self, address: str) -> tuple[CertificateRow, ...]:
-        """See CertificateSource; within `deadline_s`, whatever the directory does."""
+        """See CertificateSource; within `deadline_s` with any directory."""
         if not _is_text(address):
             return ()
         deadline_s = self._settings.deadline_s

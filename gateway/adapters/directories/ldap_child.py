@@ -3,8 +3,8 @@
 Why not in the gateway's own process: libldap waits inside C, and bonsai 1.5.5 holds Python's lock while it connects,
 shakes hands (without any limit, for ldaps://) and binds, so that one silent directory would stop every mail. It also
 gathers an answer of any size before it shows it. A process of its own can be ended at the deadline, has its own limit
-of memory, and what strangers' octets break in a C library breaks here. It stands alone (standard library and bonsai),
-so that it starts quickly, and ignores ldap.conf, ~/.ldaprc and the environment (LDAPNOINIT is set for it).
+of memory, and a crash of a C library by strangers' octets ends only this process. It imports little (standard library
+and bonsai) to start quickly, and ignores ldap.conf, ~/.ldaprc and the environment (LDAPNOINIT is set for it).
 
 Standard input is a socket. A frame is four octets of length, then JSON. The first frame says how to connect, each
 further one asks; each question has one answer: {"values": [base64 …]} or {"trouble": text}.
@@ -23,15 +23,15 @@ from typing import Any
 
 ATTRIBUTES = ("userCertificate;binary", "userCertificate", "userSMIMECertificate")
 BASE_ONLY, SUBTREE = 0, 2  # RFC 4511 4.5.1.2
-ENTRIES_MAX = 100  # asked for; a directory that has more for one address is told so by its own limit
+ENTRIES_MAX = 100  # asked for; a directory with more for one address answers sizeLimitExceeded
 VALUES_OCTETS_MAX = 1_048_576
 FRAME_OCTETS_MAX = 4_194_304
 MEMORY_OCTETS_MAX = 134_217_728  # 128 MiB of writable memory; Python and libldap take 22 MiB of it
 IDLE_S = 300.0  # without a question for so long it ends, and with it the connection
-GRACE_S = 1.0  # beyond a question's deadline, should nobody end this process from outside
+GRACE_S = 1.0  # beyond a question's deadline, if no other process ends this one
 
 
-class Trouble(Exception):  # noqa: N818 it is told, never raised beyond this file
+class Trouble(Exception):  # noqa: N818 it becomes an answer, and is never raised beyond this file
     """Why there is no answer, for the log."""
 
 
@@ -151,7 +151,7 @@ def send(channel: socket.socket, frame: dict[str, Any]) -> None:
 
 
 def answer(directory: Directory, question: dict[str, Any]) -> dict[str, Any]:
-    """To one question. The alarm's own action ends the process even where C waits: nobody may be left behind."""
+    """Answers one question. The alarm's own action ends the process even while C code waits."""
     signal.setitimer(signal.ITIMER_REAL, question["timeout_s"] + GRACE_S)
     try:
         values = directory.values(question["filter"], question["timeout_s"])
@@ -165,7 +165,7 @@ def answer(directory: Directory, question: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Until the other side hangs up, or nobody has asked for IDLE_S."""
+    """Runs until the other side closes, or sends nothing for IDLE_S."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the password
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_OCTETS_MAX, MEMORY_OCTETS_MAX))
     channel = socket.socket(fileno=sys.stdin.fileno())
@@ -176,7 +176,7 @@ def main() -> None:
         import bonsai
 
         directory = Directory(bonsai, how)
-    except Exception as error:  # noqa: BLE001 told once, as the answer to the first question
+    except Exception as error:  # noqa: BLE001 reported once, as the answer to the first question
         if receive(channel) is not None:
             send(channel, {"trouble": error_text(error)})
         return

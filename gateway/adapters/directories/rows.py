@@ -1,4 +1,4 @@
-"""What a directory outside the house answered with, as rows: bounded, and nothing dropped that would look like absence.
+"""The answer of an outside directory as rows: bounded, and nothing dropped, because that would look like absence.
 
 Octets that are no certificate become a row too. `pki.select` refuses it by name (certificate.malformed), so that junk
 in a directory is Unusable: were it dropped, the address would be Absent, the one answer that may let a mail leave in
@@ -24,7 +24,7 @@ _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)  # validity of what cannot be r
 class Unanswered(GatewayError):  # noqa: N818 - what it is: a question without an answer
     """CERTIFICATE_UNAVAILABLE for this one question, by a source that works: no reason to leave it alone.
 
-    Else whoever owns a domain with broken signatures could make all mail wait that needs the same source.
+    Else the owner of a domain with broken signatures could delay all mail that needs the same source.
     """
 
     def __init__(self, source: str, why: str) -> None:
@@ -33,7 +33,7 @@ class Unanswered(GatewayError):  # noqa: N818 - what it is: a question without a
 
 
 def unavailable(source: str, why: str) -> GatewayError:
-    """The one way in which a directory fails: it cannot tell now, and may later."""
+    """The one way in which a directory fails: no answer now, perhaps later."""
     return GatewayError(Reason.CERTIFICATE_UNAVAILABLE, f"{source}: {why}", retry=True)
 
 

@@ -5,7 +5,7 @@ is worth nothing over a network that others reach. What its answers mean here:
 
     AD, certificates          rows
     AD, no such name or data  (): the absence itself is signed
-    SERVFAIL, other codes     Unavailable: this is how a validating resolver tells of forged or expired signatures
+    SERVFAIL, other codes     Unavailable: this is how a validating resolver reports forged or expired signatures
     no AD                     nothing in it is believed, neither a certificate nor an absence. Where the domain is
                               provably unsigned there can be no SMIMEA at all (RFC 8162 demands DNSSEC), and it is ():
                               most of the world's domains are, and their mail must not wait permanently. But a resolver
@@ -17,13 +17,13 @@ is worth nothing over a network that others reach. What its answers mean here:
                               lets forgeries pass that way): Unavailable. No AD up to the root: Unavailable.
                               So only a proven absence is Absent.
 
-What concerns one domain (forged, too slow, malformed) is told as such (`Unanswered`): others are answered all the same.
+A fault of one domain (forged, too slow, malformed) is reported as `Unanswered`: others are answered all the same.
 
-The local part is asked as it stands, for names hash case-sensitively (RFC 8162 3); then, if nothing was found, in lower
-case: hardly a mail system tells `Anna@` from `anna@`, a publisher cannot foresee how people write an address, and
-`pki.select` compares addresses without case too. Both must be proven absent before there is nothing.
+The local part is asked as written, because names hash case-sensitively (RFC 8162 3). If nothing is found, the lower
+case is asked: hardly any mail system distinguishes `Anna@` and `anna@`, a publisher cannot foresee how people write an
+address, and `pki.select` ignores case too. Both must be proven absent before there is nothing.
 
-Every record that holds a whole certificate (selector 0, matching type 0) is a candidate, whatever its usage (0 to 3):
+Every record that holds a whole certificate (selector 0, matching type 0) is a candidate, with any usage (0 to 3):
 usages say how far DNS vouches for it, and here DNS only finds; a path to a root for recipients, or the bank's own word,
 is asked for as of any other certificate. Records with a key alone or a hash hold nothing to encrypt to, and unknown
 usages have no meaning: they are left out.
@@ -52,7 +52,7 @@ from gateway.settings import SmimeaSourceSettings
 from gateway.settings.base import on_loopback
 
 _USAGES: Final = range(4)  # RFC 6698 2.1.1
-_SHARE: Final = 0.95  # of the deadline: what is late shall be told here, where it is known whose fault it is
+_SHARE: Final = 0.95  # of the deadline: lateness is reported here, where the cause is known
 _TRIES: Final = 3  # by UDP, within the deadline
 _OF_THE_OWNER: Final = frozenset({dns.rcode.SERVFAIL, dns.rcode.YXDOMAIN})  # a DNAME makes a name too long (RFC 6672)
 _UDP_OCTETS: Final = 1232  # what passes everywhere unfragmented; more comes by TCP
@@ -129,7 +129,7 @@ class SmimeaSource:
 
 
     def _exchange(self, question: dns.message.Message, ends_at: float) -> dns.message.Message:
-        """By UDP, said again now and then, for a resolver in a hurry drops questions; by TCP what does not fit.
+        """By UDP, repeated now and then, because a busy resolver drops questions; by TCP what does not fit.
 
         The socket is connected: only the resolver's answers reach it, and that it is dead is known at once.
         """

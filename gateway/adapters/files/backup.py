@@ -72,7 +72,7 @@ def writing(path: Path, secret: bytes | None = None) -> Iterator[Writer]:
     try:
         if path.exists():
             raise GatewayError(Reason.USAGE, f"{path} is there already")
-        # A name that nobody can know before: what another user has laid there, a link or a file of his, is not written.
+        # An unpredictable name, so that a link or a file that another user put there is not overwritten.
         descriptor, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=path.parent)
         part = Path(name)
         with os.fdopen(descriptor, "wb") as file:

@@ -1,6 +1,6 @@
 """Logins of clients: a file of NAME:HASH lines, argon2id (RFC 9106), written by `sealgate client add`, mode 0600.
 
-A wrong name costs the time of a wrong password: nobody can find out which names there are.
+A wrong name costs the time of a wrong password, so that a client cannot find out which names exist.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Tokens of partners: random and long, shown once; what stays is the SHA-256 in a file, mode 0600.
 
-Since nobody chose it, a token needs no salt and no slow digest: 256 bits cannot be guessed.
+Since it is random, a token needs no salt and no slow digest: 256 bits cannot be guessed.
 """
 
 import hashlib

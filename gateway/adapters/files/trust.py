@@ -15,8 +15,8 @@ ENDINGS: Final = (".pem", ".crt", ".cer", ".der", ".p7b", ".p7c")
 def load_trusted(paths: Iterable[Path]) -> tuple[Certificate, ...]:
     """The certificates of all files, each once, in order; of a directory those files that end as certificates do.
 
-    CONFIG_UNREADABLE with a line for each file that is missing or is no certificate; an empty directory is refused
-    too, for whoever names one believes that something is in it.
+    CONFIG_UNREADABLE with a line for each file that is missing or is no certificate; an empty directory is rejected
+    too, because its owner expects roots in it.
     """
     found: dict[Certificate, None] = {}
     troubles = []

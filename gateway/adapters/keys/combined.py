@@ -1,4 +1,4 @@
-"""All keys of the bank behind one `ports.keys.Keys`: each call goes to the place where its key lies.
+"""All keys of the bank behind one `ports.keys.Keys`: each call goes to the store that has its key.
 
 A key in a file never waits for a token. The package for PKCS#11 is asked for only where the settings name a token.
 """
@@ -18,7 +18,7 @@ class AllKeys:
     """See ports.keys.Keys."""
 
     def __init__(self, places: Sequence[tuple[Keys, Sequence[str]]]) -> None:
-        """`places`: whoever holds keys, with the ids of those it holds."""
+        """`places`: the key stores, with the ids of their keys."""
         self._places = tuple(keys for keys, _ in places)
         self._by_id = {key_id: keys for keys, ids in places for key_id in ids}
 

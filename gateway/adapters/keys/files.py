@@ -27,7 +27,7 @@ from gateway.settings import InternalStamperSettings, Settings
 
 CARD_KEY: Final = "trust:card"
 AUDIT_KEY: Final = "audit:head"
-ARCHIVE_KEY: Final = "hold:archive"  # key ids with a colon are the house's own; names in the settings have none
+ARCHIVE_KEY: Final = "hold:archive"  # key ids with a colon are the gateway's own; names in the settings have none
 
 _HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
     "sha1": hashes.SHA1, "sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
@@ -45,13 +45,13 @@ def _way(scheme: SignScheme) -> tuple[Any, tuple[Any, ...]]:
     return rsa.RSAPrivateKey, (padding.PKCS1v15(), digest)
 
 
-_WAYS: Final = {scheme: _way(scheme) for scheme in SignScheme}  # made once: for each mail anew it costs 3 us
+_WAYS: Final = {scheme: _way(scheme) for scheme in SignScheme}  # made once: making it for each mail costs 3 us
 SIGNING: Final[tuple[KeyPurpose, ...]] = ("sign", "stamp", "issue", "card", "audit")
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFile:
-    """Where a key lies and what it is for."""
+    """The path and the purpose of a key."""
 
     key_id: str
     path: Path
@@ -85,7 +85,7 @@ def key_files(settings: Settings) -> tuple[KeyFile, ...]:
 
 
 def read_secret(path: Path, octets_max: int = KEY_OCTETS_MAX) -> bytes:
-    """A file that nobody else may read. KEY_UNAVAILABLE (retry) if it is not there, not readable, or open to others."""
+    """A file that no other user may read. KEY_UNAVAILABLE (retry) if it is missing, not readable, or open to others."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not stop us
         try:
@@ -132,7 +132,7 @@ def sign_with(key: PrivateKey, name: str, scheme: SignScheme, to_be_signed: byte
 
 
 class Purposes:
-    """Which purpose each public key serves, wherever it lies: one, under every id."""
+    """Which purpose each public key serves, in any key store: one, under every id."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[KeyPurpose, str]] = {}
@@ -148,7 +148,7 @@ class Purposes:
 
 
 class FileKeys:
-    """See ports.keys.Keys. A trouble is found anew at each call, so that mending the file is enough."""
+    """See ports.keys.Keys. Each call checks the file again, so that repairing it is enough."""
 
     def __init__(self, files: Iterable[KeyFile], purposes: Purposes | None = None) -> None:
         self._files = {file.key_id: file for file in files}

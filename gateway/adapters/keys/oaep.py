@@ -1,6 +1,6 @@
 """OAEP taken off in Python, for tokens that do the RSA operation but know OAEP with SHA-1 alone (RFC 8017 7.1.2).
 
-Manger's attack needs to tell where decoding failed: everything is looked at whatever comes out, and every fault is
+Manger's attack needs to know where decoding failed. So every check runs for any octets, and every fault is
 the same error at the end. Python cannot promise equal time to the nanosecond; the RSA operation before it takes a
 thousand times as long and differs by more.
 """

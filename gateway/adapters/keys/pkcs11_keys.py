@@ -1,7 +1,7 @@
 """Private keys on PKCS#11 tokens (HSM, smart card, SoftHSM), behind `ports.keys.Keys`: they never leave the token.
 
-Hashes are taken here and only digests are sent: signing costs the token one private-key operation, whatever is
-signed, and works with tokens that know no hash. What the process owes to modules stands in `pkcs11_session`.
+Hashes are computed here and only digests are sent: signing costs the token one private-key operation at any length,
+and works with tokens that know no hash. Rules for using modules are in `pkcs11_session`.
 RFC 8017 (RSA), RFC 3218 (one failure for every fault of wrapped octets), RFC 3279 2.2.3 (Ecdsa-Sig-Value),
 SEC 1 3.3.1 (ECDH). Ed25519 and X25519: file keys only.
 """
@@ -45,7 +45,7 @@ _UNKNOWN: Final = (refused.MechanismInvalid, refused.MechanismParamInvalid, refu
 
 @dataclass(frozen=True, slots=True)
 class TokenKey:
-    """Where a key lies and what it is for. `object`: its label, or id:HEX."""
+    """The place and the purpose of a key. `object`: its label, or id:HEX."""
 
     key_id: str
     token: Token

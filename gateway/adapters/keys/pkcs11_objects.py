@@ -1,6 +1,6 @@
 """Keys as objects of a PKCS#11 token: found by label or id, described, made.
 
-A private EC key does not tell its public point: it is read from the public key object with the same id, or from the
+A private EC key does not have its public point: it is read from the public key object with the same id, or from the
 certificate object with it. PKCS #11 2.40 (OASIS), 4.6 to 4.9 and 2.3.3; RFC 5480 (EC points).
 """
 
@@ -88,7 +88,7 @@ def _id(found: Any) -> bytes:
 
 
 def _attribute(found: Any, attribute: Attribute) -> Any:
-    """Its value; None where the token does not have it or does not tell it."""
+    """Its value; None where the token does not have it or does not disclose it."""
     try:
         return found[attribute]
     except (refused.AttributeTypeInvalid, refused.AttributeSensitive, KeyError):
@@ -155,7 +155,7 @@ def _point(parameters: bytes, point: bytes) -> ec.EllipticCurvePublicKey | None:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A private key as a listing shows it. `algorithm`: '' where it cannot be told."""
+    """A private key as a listing shows it. `algorithm`: '' where it is unknown."""
 
     label: str
     id: str

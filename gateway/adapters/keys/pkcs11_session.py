@@ -6,7 +6,7 @@ What the libraries do to those who know them less well, and what is done about i
   runs under one lock. It is waited for at most LOCK_WAIT_S.
 - A login counts for the process and ends with the session that made it: that session is kept until it breaks.
 - A child after fork has handles that mean nothing: it initialises the module again at its first call. A fork waits for
-  the call at work, so that no child inherits a lock that nobody will open.
+  the call at work, so that no child inherits a lock that no thread will release.
 - A token that was pulled, restarted or made again: its session is dropped and opened again, once; if the module does
   not even find the token, it is initialised again, at most every RENEW_S (its other tokens have to log in again then).
 - Wrong PINs lock tokens: a PIN that a token refused is not tried again by any process of the machine
@@ -116,7 +116,7 @@ class Logins:
 
     def __init__(self, directory: Path | None = None) -> None:
         self.directory = directory
-        self._failed: dict[tuple[Path, str], tuple[bytes, str]] = {}  # digest of the PIN, what the token said
+        self._failed: dict[tuple[Path, str], tuple[bytes, str]] = {}  # digest of the PIN, the token's error
 
     def pin(self, token: Token) -> str:
         """The PIN of a token. KEY_UNAVAILABLE: its file, or that it failed before."""
@@ -263,7 +263,7 @@ def _login(token: Token, logins: Logins) -> Any:
 def _sound(token: Token, error: Exception) -> bool:
     """Whether the session still works, so that an error was about what was asked of it, hostile input too.
 
-    SoftHSM says GeneralError for a session that fork broke and for octets that do not decrypt: a handle tells.
+    SoftHSM returns GeneralError for a session broken by fork and for octets that do not decrypt: a handle shows which.
     """
     opened = _state.modules[token.module].tokens.get(token.label)
     if opened is None or isinstance(error, _LOST):

@@ -37,7 +37,7 @@ def directory_of(settings: Settings) -> Path:
 class Trial:
     """The one login that is tried on this machine at this time. `path`: the token's file, None if there is none.
 
-    `refusal`: why this PIN must not be tried: what the token said when it refused it.
+    `refusal`: why this PIN must not be tried: the token's error when it refused it.
     """
 
     descriptor: int | None
@@ -114,7 +114,7 @@ def _lock(descriptor: int, token: Token) -> None:
 
 
 def _recorded_refusal(record: bytes, pin: bytes) -> str | None:
-    """What the token said of this very PIN; None if it was not refused, or the record cannot be read."""
+    """The token's error for this very PIN; None if it was not refused, or the record cannot be read."""
     try:
         found = json.loads(record)
         salt, digest, refusal = bytes.fromhex(found["salt"]), bytes.fromhex(found["digest"]), str(found["said"])

@@ -1,4 +1,4 @@
-"""Requests for certificates (PKCS#10), signed by a key wherever it lies: in memory, in a file, on a token.
+"""Requests for certificates (PKCS#10), signed by a key in memory, in a file or on a token.
 
 RFC 2986; RFC 2985 5.4.2 (extensions asked for); RFC 4055 5, RFC 5758 3.2, RFC 8410 3 (signature algorithms).
 """

@@ -1,4 +1,4 @@
-"""The next key of a key set, made beside the old one: where the old one lies, of its kind, for its names.
+"""The next key of a key set, made beside the old one: in the same store, of the same kind, for the same names.
 
 Nothing is overwritten and nothing is taken into use: that happens by the settings, and by the day on which the new
 certificate becomes valid.
@@ -113,7 +113,7 @@ def _newest(key_set: KeySet) -> tuple[Generation, Certificate]:
 
 
 def _yaml(key_set: KeySet, lines: list[tuple[str, str]]) -> tuple[str, ...]:
-    """As they stand under the key set: `generations:` itself only if it has none yet."""
+    """As they are written under the key set: `generations:` itself only if it has none yet."""
     head = () if key_set.generations else ("    generations:",)
     body = [f"{name}: {text if _PLAIN.issuperset(text) else json.dumps(text, ensure_ascii=False)}"
             for name, text in lines]

@@ -78,7 +78,7 @@ def read_bundle(octets: bytes, passphrase: bytes | None, certificates: bytes | N
 
 
 def purposes_of(certificate: Certificate) -> tuple[Purpose, ...]:
-    """What a certificate lets its key do. More than one: somebody must say which, for a key has one purpose here."""
+    """What a certificate lets its key do. If there are several, the operator chooses: a key has one purpose here."""
     extended, usage = certificate.extended_key_usage, certificate.key_usage
     if extended is not None and TIME_STAMPING in extended:
         return ("stamp",)

@@ -48,7 +48,7 @@ class DryRunHop:
 
 @dataclass(frozen=True, slots=True)
 class DryRunHold:
-    """See ports.hold.Hold: tells that a mail would be held, and forgets it."""
+    """See ports.hold.Hold: reports that a mail would be held, and does not store it."""
 
     hop: DryRunHop
 

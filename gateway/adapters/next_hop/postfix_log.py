@@ -6,9 +6,9 @@ A line of a delivery agent (smtp(8), lmtp(8), local(8), virtual(8), pipe(8), err
 
 Stamps are those of syslog or of RFC 3339, as rsyslog and journald write them; the first part of `postfix/` may be
 another name (syslog_name). Each part is read at its place from the left, so that nothing that a stranger's server
-answers, which stands at the end, is taken for a status.
+answers, which is at the end, is taken for a status.
 
-A log is moved away (logrotate) or cut (copytruncate): what the moved one still holds is read first, where it lies
+A log is moved away (logrotate) or cut (copytruncate): the rest of the moved one is read first, if it is
 beside the new one uncompressed. Lines that are not whole yet are left for the next time.
 """
 
@@ -42,7 +42,7 @@ _STATES: Final = {"sent": "delivered", "deferred": "deferred", "bounced": "bounc
 _HANDED_ON: Final = re.compile(r"250 .{0,200}queued as (?P<next>[0-9A-Za-z]{6,30})\)?$")
 _HERE: Final = re.compile(r"(?:\S*\[(?:127\.[\d.]+|::1|0:0:0:0:0:0:0:1)\](?::\d+)?|.*\[(?:private|public)/.*)$")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_SLACK: Final = timedelta(days=2)  # a stamp without a year that lies further ahead is last year's
+_SLACK: Final = timedelta(days=2)  # a stamp without a year that is further ahead is last year's
 
 
 class PostfixLog:

@@ -1,7 +1,7 @@
 """One SMTP session with a next hop: smtplib's, made safe against servers that are slow, endless or lying.
 
 RFC 5321 (replies, 4.2.1; time-outs, 4.5.3.2), RFC 3207 (STARTTLS), RFC 2920 (what may be pipelined).
-Whatever goes wrong is a SessionLostError inside this room or a GatewayError towards others.
+Every fault is a SessionLostError inside this package or a GatewayError towards others.
 """
 
 import select
@@ -76,7 +76,7 @@ class HopSession(smtplib.SMTP):
         self.used_at = time.monotonic()
         self.encrypted = False
         self._unread = b""
-        self._waits_s: float | None = connect_timeout_s  # what the socket has been told
+        self._waits_s: float | None = connect_timeout_s  # the time-out set on the socket
 
     def getreply(self) -> tuple[int, bytes]:
         """Like smtplib's, but bounded in lines, octets and total time. SessionLostError instead of its exceptions."""
@@ -150,7 +150,7 @@ class HopSession(smtplib.SMTP):
             self._waits_s = seconds
 
     def has_input(self) -> bool:
-        """Whether something waits to be read that nobody asked for: an end of file, a 421, or worse."""
+        """Whether unexpected input waits to be read: an end of file, a 421, or worse."""
         if self.sock is None or self._unread:
             return True
         if not isinstance(self.sock, ssl.SSLSocket):

@@ -1,7 +1,7 @@
-"""Which machine a URL leads to, and whether we may speak with it.
+"""Finds the machine that a URL leads to, and whether the gateway may connect to it.
 
-A URL that stands in a stranger's certificate is a stranger's wish: without this check it would make the gateway knock
-at machines inside the bank (server-side request forgery). The name is resolved once, every address that it has must be
+A stranger's certificate can name any URL: without this check it would make the gateway connect
+to machines inside the bank (server-side request forgery). The name is resolved once, every address that it has must be
 permitted, and the connection goes to that very address: a name that answers otherwise a moment later (DNS rebinding)
 gains nothing.
 

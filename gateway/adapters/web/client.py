@@ -157,7 +157,7 @@ class Web:
 
     def notify(self, url: str, body: bytes, content_type: str, *, deadline_s: float, fields: Mapping[str, str],
                ) -> None:
-        """Returns once the server has answered 2xx, whatever follows the header; other errors as `post`."""
+        """Returns once the server has answered 2xx, and ignores the body; other errors as `post`."""
         end = time.monotonic() + deadline_s
         target = read_url(url, self._schemes)
         headers = {"Accept": "*/*", "Content-Type": content_type, **fields}

@@ -1,7 +1,7 @@
 """Where passwords of locked PDFs are handed over: the bank's hook, by HTTP or as a program. docs/encrypted-pdf.md.
 
-Both get one JSON object and have one deadline. What they say besides yes or no is not read: it might repeat the
-password, and nobody would want that in a log. A hook that does not answer holds up no more than IN_FLIGHT_MAX mails at
+Both get one JSON object and have one deadline. Of their answer only yes or no is read: the rest might repeat the
+password, which must not be in a log. A hook that does not answer delays no more than IN_FLIGHT_MAX mails at
 once; others are deferred at once, so that no slow hook stops all mail.
 
     HTTP      POST, application/json; the header field `Sealgate-Signature` as for calls to clients (docs/api.md), and
@@ -99,7 +99,7 @@ def packed(handover: Handover) -> bytes:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """With all that it started, unless it has ended by itself."""
+    """Ends the process and its children, unless it has ended already."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

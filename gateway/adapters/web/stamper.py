@@ -1,15 +1,15 @@
 """A time-stamping service over HTTP. RFC 3161 2.4 and 3.4, RFC 5816; RFC 7617 and TLS client certificates by `web`.
 
 1. left alone: after FAILURES_MAX failures in a row no caller waits for the service for PAUSE_S; then one request tries
-2. never more than `in_flight_max` requests at once: a further mail does not wait, it is told at once, so that a slow
+2. never more than `in_flight_max` requests at once: a further mail does not wait, it fails at once, so that a slow
    service can hold up only so many mails, and other mails none
 3. one POST within `deadline_s`, with a nonce of 64 bits
 4. granted, or the service's own word why not, for the log
 5. about this digest and this request: imprint, nonce, policy; and its time is ours
-6. the token is judged as any stranger's is, under the anchors for stampers: what nobody would believe later is not
-   put into a mail now
+6. the token is judged as any stranger's is, under the anchors for stampers: a token that no reader would believe later
+   is not put into a mail now
 
-Whatever fails is STAMPER_UNAVAILABLE (retry): the next service is asked, or the rule says what becomes of the mail.
+Every failure is STAMPER_UNAVAILABLE (retry): the next service is asked, or the rule decides about the mail.
 """
 
 import secrets
@@ -120,7 +120,7 @@ class HttpStamper:
         return self._pause.open
 
     def close(self) -> None:
-        """Ends kept connections; a request under way is finished by whoever waits for it."""
+        """Ends kept connections; the waiting caller finishes a request under way."""
         self._web.close()
 
     def _token(self, digest: bytes, digest_name: str) -> bytes:

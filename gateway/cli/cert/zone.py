@@ -30,7 +30,7 @@ class Line:
 
     @property
     def text(self) -> str:
-        """As it stands in a zone file."""
+        """In the form of a zone file."""
         return f"{self.owner} {self.ttl_s} IN SMIMEA {record(self.certificate.der)}"
 
 
@@ -80,7 +80,7 @@ def zone(
 
 
 def _published(settings: Settings, now: datetime) -> Iterator[Certificate]:
-    """Coming ones too: who finds both encrypts to both, and after the rollover nobody has to wait for caches."""
+    """Coming ones too: senders who find both encrypt to both, so that a rollover waits for no cache."""
     paths = [
         path
         for key in settings.keys

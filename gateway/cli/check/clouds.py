@@ -1,7 +1,7 @@
 """`sealgate check`: whom a network of a mail service in the cloud makes a client, a trusted filter, or a front end.
 
-All tenants of such a service send from the same networks, and behind the same TLS certificate: the network says that a
-mail comes from the service, never from whom. Only a secret field (`header`) tells our tenant from the others.
+All tenants of such a service send from the same networks, and behind the same TLS certificate: the network shows that a
+mail comes from the service, never from which tenant. Only a secret field (`header`) distinguishes the bank's tenant.
 docs/cloud-mail.md says how to set it.
 """
 
@@ -14,7 +14,7 @@ from gateway.settings import Settings
 
 # Networks that mail comes from, as the services' own SPF records name them (spf.protection.outlook.com, _spf.google.com
 # with all that it includes or has included, and "unverified forwarding" of Google's support page 60764); from published
-# copies of 2023 to 2026 that agree. What is missing here is not told, and no safer.
+# copies of 2023 to 2026 that agree. Missing networks get no warning, and are no safer.
 CLOUDS: Final = {
     "Microsoft 365": (
         "40.92.0.0/15", "40.107.0.0/16", "52.100.0.0/14", "104.47.0.0/17",
@@ -52,7 +52,7 @@ def clouds(settings: Settings) -> Iterator[Finding]:
 
 
 def shared(networks: Iterable[str]) -> str:
-    """The first network that lies in, or around, one that tenants of a service share, in words; '' if none does."""
+    """The first network that is in, or contains, a network shared by tenants of a service, in words; '' if none is."""
     for text in networks:
         network = ip_network(text, strict=False)
         for cloud, theirs in CLOUDS.items():

@@ -1,10 +1,10 @@
 """`sealgate check`: everything that would stop or weaken the gateway, each finding with its remedy.
 
 The parts are `check_own` (keys and certificates), `check_trust` (roots, revocation, algorithms),
-`check_files` (whatever else is named), `check_services` (stampers, directories, next hops), `check_codes` (whether
-codes could leave), `check_statements` (whether runs could), `check_fallbacks` (mail to people without a certificate),
-`check_languages` (texts of every language) and `check_returns` (what comes back of services); here are the order,
-policies and the two forms of output.
+`check_files` (all other files of the settings), `check_services` (stampers, directories, next hops), `check_codes`
+(whether codes could leave), `check_statements` (whether runs could), `check_fallbacks` (mail to people without a
+certificate), `check_languages` (texts of every language) and `check_returns` (bounces and replies to services). This
+module has the order, the policies and the two forms of output.
 """
 
 import json
@@ -91,7 +91,7 @@ def looked(look: Callable[[Settings], Iterator[Finding]], settings: Settings) ->
 
 
 def _everything(settings: Settings) -> Iterator[Finding]:
-    """The parts one by one, so that all that is wrong is told; the whole is built only of good parts."""
+    """Checks the parts one by one, so that every fault is reported; the whole is built only of good parts."""
     reported: list[str] = []  # a file that two parts need is one finding
     for look in (policies, check_own.certificates, check_own.keys, check_own.tokens, check_trust.database_and_trust):
         yield from _new(looked(look, settings), reported)

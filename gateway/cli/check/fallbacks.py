@@ -17,7 +17,7 @@ from gateway.model.mail import Direction
 from gateway.policy.ruleset import RuleSet
 from gateway.settings import Settings
 
-PROBE = "sealgate-check@example.com"  # nobody's mailbox (RFC 2606)
+PROBE = "sealgate-check@example.com"  # a mailbox that does not exist (RFC 2606)
 
 
 def fallbacks(settings: Settings) -> Iterator[Finding]:
@@ -49,7 +49,7 @@ def _held(settings: Settings) -> Iterator[Finding]:
 
 
 def _invitation(settings: Settings, rules: RuleSet) -> Finding:
-    """What the rules make of one, to somebody without a certificate."""
+    """The rules' decision about one to a recipient without a certificate."""
     invite = settings.fallbacks.invite
     assert invite is not None  # noqa: S101 - or the rules would not have loaded
     facts = Facts(client=invite.client, sender=invite.from_, from_=invite.from_, subject="invitation", size=1024)

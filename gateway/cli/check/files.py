@@ -18,7 +18,7 @@ _MAY_BE_MISSING: Final = frozenset({"database", "archive_key", "archive_passphra
 
 
 def files(settings: Settings) -> Iterator[Finding]:
-    """Whatever the settings name, and who may write it."""
+    """Checks every file of the settings: that it exists, and who may write it."""
     for about, name, path in _named(settings, ""):
         if name not in _MAY_BE_MISSING and not path.exists():
             yield Finding("error", about or name, f"{path}: No such file or directory. {_remedy(about, name, path)}")
@@ -52,6 +52,6 @@ def _named(section: Section, about: str) -> Iterator[tuple[str, str, Path]]:
 
 
 def _about(name: str, section: Section, outer: str) -> str:
-    """Such as `source partner`; what has no name of its own is told by its place."""
+    """Such as `source partner`; a section without a name is named by its place."""
     own = getattr(section, "name", "")
     return f"{name.removesuffix('s')} {own}" if own else f"{outer} {name}".strip()

@@ -22,7 +22,7 @@ _WHAT_THEY_ARE: Final = {"key that signs": "key set", "key that opens mail": "ke
 
 
 def certificates(settings: Settings) -> Iterator[Finding]:
-    """Every file of ours that should hold a certificate: that it does, and whether its algorithms have a future."""
+    """Checks the bank's certificate files: that each holds one, and until when its algorithms are accepted."""
     now = SystemClock().now()
     for name, path in own_certificates(settings):
         try:
@@ -42,7 +42,7 @@ def certificates(settings: Settings) -> Iterator[Finding]:
 
 
 def _of_use(name: str, path: Path, certificate: Certificate, now: datetime) -> Iterator[Finding]:
-    """Whether mail can be encrypted to it. That it has expired is said by `expiry`."""
+    """Whether mail can be encrypted to it. `expiry` reports that it has expired."""
     reason = unusable(certificate, now)
     if reason is not None and reason is not Reason.CERTIFICATE_EXPIRED:
         yield Finding("error", name, f"{path}: the certificate cannot be used for encryption ({reason}), so mail that "
@@ -86,7 +86,7 @@ def of_algorithms(name: str, path: Path, certificate: Certificate, now: datetime
 
 
 def keys(settings: Settings) -> Iterator[Finding]:
-    """Every private key of the settings: it is there, opens, belongs to its certificate, and nobody else reads it."""
+    """Every private key of the settings: it exists, opens, fits its certificate, and no other user may read it."""
     entries = composition.office(settings).keys()
     for entry in entries:
         if entry.trouble:
@@ -108,7 +108,7 @@ def tokens(settings: Settings) -> Iterator[Finding]:
 
 
 def expiry(settings: Settings) -> Iterator[Finding]:
-    """What of ours ends when: a certificate that ends on a weekend stops the mail on a weekend."""
+    """When the bank's certificates expire: one that expires on a weekend stops the mail on a weekend."""
     now = SystemClock().now()
     within = timedelta(days=settings.reports.expiry_days)
     store = composition.open_store(settings)

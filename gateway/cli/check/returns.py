@@ -1,4 +1,4 @@
-"""`sealgate check`: whether what comes back finds its service, and alarms find whoever looks after them."""
+"""`sealgate check`: whether bounces and replies reach their service, and alarms reach their mailbox."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final

@@ -14,12 +14,12 @@ from gateway.postfix.configuration import endpoint
 from gateway.settings import Milter, NextHopSettings, Settings
 from gateway.settings.base import on_loopback
 
-PROBE: Final = "sealgate-check"  # nobody's mailbox, asked for in a domain that the directory serves
+PROBE: Final = "sealgate-check"  # a mailbox that does not exist, asked for in a domain that the directory serves
 PROBE_DOMAIN: Final = "example.com"  # RFC 2606 reserves it, and it is signed by DNSSEC
 
 
 def gateway(settings: Settings) -> Iterator[Finding]:
-    """Built once, as `run` would: the house stands, the stampers stamp, the clock is believed."""
+    """Builds the gateway once, as `run` does: checks its context, the stampers and the clock."""
     built = composition.Gateway(settings, dry_run_hop=composition.DryRunHop())
     try:
         for name, stamper in built.context.stampers.items():

@@ -15,7 +15,7 @@ from gateway.pipeline.background.daily_report import failing
 from gateway.pki.trust import TrustSet
 from gateway.settings import Settings
 
-HORIZON: Final = timedelta(days=365)  # how far ahead the ends of algorithms are told
+HORIZON: Final = timedelta(days=365)  # how far ahead the ends of algorithms are reported
 NAMED_MAX: Final = 3  # of many roots with one fault
 
 

@@ -22,7 +22,7 @@ from gateway.policy.ruleset import RuleSet
 from gateway.settings import Settings
 
 REGULATION = "Regulation (EU) 2018/389 (RTS on strong customer authentication)"
-PROBE = "probe@customer.example"  # RFC 2606: nobody's; the rules are asked, no directory is
+PROBE = "probe@customer.example"  # RFC 2606: does not exist; the rules decide, no directory is asked
 _COLOURS = {"served": "green", "partly": "green", "open": "yellow", "yours": "cyan"}
 
 group = typer.Typer(no_args_is_help=True)

@@ -1,6 +1,6 @@
 """What Regulation (EU) 2018/389 asks of a code sent by mail, and what of this gateway serves it.
 
-The regulation: http://data.europa.eu/eli/reg_del/2018/389/oj. What an article asks is told in words of our own; the
+The regulation: http://data.europa.eu/eli/reg_del/2018/389/oj. The text on each article is a summary; the
 article is the law, and whether a bank complies is the bank's and its auditor's to say. Articles that are not here do
 not concern codes by mail: transaction risk and exemptions (2, 10-21), the interfaces for third parties (30-34, 36).
 
@@ -29,7 +29,7 @@ _INBOUND: Final = "tests/unit/pipeline/test_inbound.py"
 class Clause:
     """`serves`: what the gateway does; '' = nothing, it is the bank's. `yours`: what remains the bank's in any case.
 
-    `settings`: dotted names; `rules.VERB` stands for what the rules say. `tests`: FILE, or FILE::NAME. `left`: what
+    `settings`: dotted names; `rules.VERB` means the rules' value. `tests`: FILE, or FILE::NAME. `left`: what
     the settings leave open.
     """
 

@@ -84,7 +84,7 @@ def inspect_file(
 
 
 def _inspected(octets: bytes, options: Options) -> Report:
-    """One answer, whatever happens: a fault of ours is told as such, without its traceback."""
+    """Always one answer: an internal error is reported as such, without its traceback."""
     try:
         return inspect(octets, options)
     except Exception as unexpected:  # noqa: BLE001 - a stranger's file must not be able to show our inside

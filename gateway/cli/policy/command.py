@@ -164,7 +164,7 @@ Asked = dict[tuple[str, Want], LookedUp]
 
 
 def _remembering(gateway: composition.Gateway) -> Asked:
-    """Lets the gateway keep what every source said, by address and what was wanted."""
+    """Makes the gateway keep every source's answer, by address and kind of certificate."""
     asked: Asked = {}
 
     def select(address: str, want: Want) -> CertificateAnswer:

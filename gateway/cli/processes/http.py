@@ -12,7 +12,7 @@ from gateway.errors import GatewayError
 from gateway.model.sentences import SENTENCES
 from gateway.settings import load
 
-# In work these may pass; at the start they are what somebody wrote into the settings or laid in their place.
+# In operation these may be temporary; at the start they are faults of the settings or of a file they name.
 _ALSO_CONFIGURATION = ("key", "certificate")
 
 group = typer.Typer()

@@ -36,4 +36,4 @@ def jobs() -> None:
         say(f"sealgate: {explained(trouble)}")
         raise typer.Exit(exit_code(trouble)) from None
     if not ended:
-        os._exit(0)  # a thread waits for somebody's server; what it would bring is fetched again at the next start
+        os._exit(0)  # a thread waits for a remote server; the next start fetches again

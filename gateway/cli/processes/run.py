@@ -16,7 +16,7 @@ from gateway.model.audit.acts import Act
 from gateway.model.sentences import SENTENCES
 from gateway.settings import InForce, Settings
 
-# In work these may pass; at the start they are what somebody wrote into the settings or laid in their place.
+# In operation these may be temporary; at the start they are faults of the settings or of a file they name.
 _ALSO_CONFIGURATION = ("key", "certificate")
 
 

@@ -28,6 +28,6 @@ def worker() -> None:
         relay(ours.settings, path, sockets=sockets, policies=ours.policies)
     except GatewayError as trouble:
         notify(trouble_field(trouble))
-        if sockets is None:  # nobody listens
+        if sockets is None:  # no process listens
             context.say(f"sealgate: {context.explained(trouble)}")
         raise typer.Exit(context.exit_code(trouble)) from None

@@ -101,7 +101,7 @@ def _json(track: Track, lines: list[Line]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A mail as somebody has it: what hops behind us wrote stands in front of what we sent.
+    """A mail as its reader has it: fields of later hops come before those that the gateway sent.
 
     `keys` by which it may be known: incidents in our own Received, its Message-ID; `digests`: SHA-256 of the mail as
     it may have left, the whole of it first, then from each further field on.

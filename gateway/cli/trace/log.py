@@ -1,4 +1,4 @@
-"""Lines of logs that speak of a mail: ours, which are JSON, and those of the mail servers around us."""
+"""Log lines about a mail: the gateway's, which are JSON, and those of the mail servers beside it."""
 
 import json
 import re
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-LINE_MAX: Final = 65_536  # characters; a line of ours names every recipient
+LINE_MAX: Final = 65_536  # characters; the gateway's line names every recipient
 _STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 _WORDS: Final = re.compile(r"[^\s\"'=,;<>\[\](){}]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`at` None: the line does not say it in a way that can be told from others. `fields`: of a line of ours."""
+    """`at` None: the line has no unambiguous time. `fields`: of a line of the gateway."""
 
     at: datetime | None
     text: str
@@ -22,7 +22,7 @@ class Line:
 
 
 def lines_about(lines: Iterable[str], words: frozenset[str]) -> Iterator[Line]:
-    """Those in which one of the words stands as a word of its own."""
+    """The lines in which one of the words occurs as a word of its own."""
     if not words:
         return
     for line in lines:
@@ -32,7 +32,7 @@ def lines_about(lines: Iterable[str], words: frozenset[str]) -> Iterator[Line]:
 
 
 def _stands_in(text: str, word: str) -> bool:
-    """Queue ids end in a colon in Postfix's log, Message-IDs stand in brackets, incidents at a sentence's end."""
+    """Queue ids end in a colon in Postfix's log, Message-IDs are in brackets, incidents at a sentence's end."""
     return any(found.rstrip(":.") == word for found in _WORDS.findall(text))
 
 

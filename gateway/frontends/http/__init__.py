@@ -3,7 +3,7 @@ customers for partners alone. RFC 9110, RFC 9457 (errors), RFC 3161 3.4 (the tim
 
     service       what the endpoints need, in one frozen value that a reload replaces
     partners      who asks
-    guard         what holds for every request: size, rate, headers, one line of log, no surprise told
+    guard         rules for every request: size, rate, headers, one line of log, no internal error disclosed
     problems      Reason -> status and problem document
     tsa, certificates, health: the endpoints
     application   them together, with their OpenAPI

@@ -38,7 +38,7 @@ _SECURITY: Final = {
 
 
 class _Api(FastAPI):
-    """FastAPI whose description tells our errors in place of its own."""
+    """FastAPI whose description lists the gateway's errors in place of its own."""
 
     def openapi(self) -> dict[str, Any]:
         """See FastAPI.openapi."""
@@ -109,6 +109,6 @@ async def _runtime_error(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    """Starlette raises it again behind this answer, and the guard tells it."""
+    """Answers 500. Starlette raises the exception again after this answer, and the guard logs it."""
     del error
     return _answer(request, of_reason(Reason.INTERNAL))

@@ -1,7 +1,7 @@
 """`GET /certificates/{address}`: the bank's own to anybody, customers' to partners alone.
 
-To a stranger a customer's address and an unknown one are the same, for he is never looked up: the bank's own
-certificates lie in memory, the store is asked for partners only. A partner gets what the gateway itself would encrypt
+To a stranger a customer's address and an unknown one are the same, because neither is looked up: the bank's own
+certificates are in memory, the store is asked for partners only. A partner gets what the gateway itself would encrypt
 to (`pki.select`, enrolled). RFC 2585 (application/pkix-cert), RFC 8551 3.2.2 (certs-only), RFC 8555 9.1 (PEM chain).
 """
 
@@ -34,9 +34,9 @@ _SCHEMA: Final = {"schema": {"type": "string"}}
 
 
 def negotiated(accept: str | None, ranges: Mapping[str, str] = _RANGES) -> str:
-    """The media type that an Accept field likes best (RFC 9110 12.5.1); that of `*/*` for whoever does not mind.
+    """The media type that an Accept field prefers (RFC 9110 12.5.1); that of `*/*` without a preference.
 
-    `ranges`: what is to be had, by every media range that means it. ProblemError 406 where none fits.
+    `ranges`: the available types, by every media range that matches. ProblemError 406 where none fits.
     """
     liked: list[tuple[float, str]] = []
     for part in (accept or "*/*").split(",", ACCEPTED_MAX)[:ACCEPTED_MAX]:
@@ -55,7 +55,7 @@ def _quality(text: str) -> float:
 
 
 def written(ders: Sequence[bytes], form: str) -> tuple[bytes, str]:
-    """Certificates in a form, and its media type. Whoever wants DER gets several as certs-only CMS."""
+    """Certificates in a form, and its media type. For DER, several certificates are a certs-only CMS."""
     if form == DER and len(ders) == 1:
         return ders[0], DER
     certificates = [x509.load_der_x509_certificate(der) for der in ders]
@@ -92,7 +92,7 @@ def router(current: Current) -> APIRouter:
 
 
 def _of_customer(service: Service, partner: str, address: str, incident: str) -> list[bytes]:
-    """What a partner gets; each of his questions is told in the log with its answer. ProblemError for all but Found."""
+    """A customer's certificates for a partner; logs each query with its answer. ProblemError for all but Found."""
     answer: CertificateAnswer = Absent()
     if service.select is not None and len(address) <= ADDRESS_OCTETS_MAX:
         try:

@@ -5,8 +5,8 @@
 - a deadline for each request to arrive: HEAD_S for its head, from its first octet (or the connection's), and BODY_S
   more for its body; and one for all of it, to its answer. uvicorn has none of them: a client that sends an octet a
   minute would stay without end
-- the fingerprint of the peer's TLS certificate, which uvicorn hands to nobody: it lies in scope["state"]
-- what h11 cannot read is answered with a problem document, and told without a line of its content
+- the fingerprint of the peer's TLS certificate, which uvicorn passes to no application: it is in scope["state"]
+- a problem document for requests that h11 cannot read; the log has no line of their content
 """
 
 import asyncio
@@ -205,7 +205,7 @@ def peer_certificate(transport: asyncio.BaseTransport) -> str | None:
 
 
 def settings_of(app: Any, keep_alive_s: int, grace_s: int) -> Mapping[str, Any]:
-    """What uvicorn is told: no banner, no log of its own, no proxy's word on who asks, no other protocols."""
+    """The settings of uvicorn: no banner, no log of its own, no proxy headers, no other protocols."""
     return {
         "app": app, "http": "h11", "ws": "none", "lifespan": "off", "log_config": None, "access_log": False,
         "proxy_headers": False, "server_header": False, "timeout_keep_alive": keep_alive_s,

@@ -1,6 +1,6 @@
-"""What one sees of the gateway from outside: `/metrics`, `/healthz`, `/readyz`. An application of its own.
+"""The gateway as monitors see it: `/metrics`, `/healthz`, `/readyz`. An application of its own.
 
-It names nobody and takes nothing, so it needs no token; it listens on the loopback unless told otherwise.
+It discloses no names and changes nothing, so it needs no token; by default it listens on the loopback.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,7 +65,7 @@ def application(observed: Observed) -> Guard:
 def readiness(checks: Sequence[Check]) -> tuple[int, dict[str, object]]:
     """Status and body of `/readyz`: 503 only where no mail can be taken at all, for then another node should be asked.
 
-    What makes some mail wait is told with 200: every node has the same trouble, and what can go should go.
+    A cause that delays some mail is reported with 200: every node has it, and other mail should go.
     """
     states = {check.state for check in checks}
     status = "not_ready" if "failed" in states else "degraded" if "degraded" in states else "ready"

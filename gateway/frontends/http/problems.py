@@ -1,7 +1,8 @@
 """Reason to HTTP: the only place that knows statuses and the form of errors. RFC 9457 (problem documents), RFC 9110 15.
 
-`type` is about:blank, so that `title` is the status in words (RFC 9457 4.2.1); what went wrong is said by `reason`, a
-member of the house's one vocabulary, and in words by `detail`. `incident` finds the line in the log. Nothing here names
+What went wrong is said by `reason`, one of the gateway's vocabulary, and in words by `detail`. If a service has a page
+of its problems, `type` names the reason's section there, and `title` is the reason in words. Else `type` is
+about:blank, and `title` the status in words (RFC 9457 4.2.1). `incident` finds the line in the log. Nothing here names
 a path, a host, a library or what was asked for: an error for one address has the length of that for any other.
 """
 
@@ -44,7 +45,7 @@ TITLES: Final[Mapping[int, str]] = MappingProxyType({
     422: "Unprocessable Content", 428: "Precondition Required", 429: "Too Many Requests",
     500: "Internal Server Error", 503: "Service Unavailable",
 })
-# Where the gateway's sentence speaks of mails.
+# Reasons whose sentence is about mails.
 _DETAILS: Final[Mapping[Reason, str]] = MappingProxyType({
     _R.CERTIFICATE_ABSENT: "The service publishes no certificate for this address.",
     _R.CERTIFICATE_UNUSABLE: "None of the certificates for this address can be used at present.",
@@ -58,7 +59,7 @@ _TEXTS: Final[Mapping[int, str]] = MappingProxyType({
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One error as it is answered. `detail`: a sentence for whoever asked. `more`: further members of the document."""
+    """One error as it is answered. `detail`: a sentence for the client. `more`: further members of the document."""
 
     status: int
     reason: Reason
@@ -66,11 +67,14 @@ class Problem:
     headers: Mapping[str, str] = field(default_factory=dict)
     more: Mapping[str, object] = field(default_factory=dict)
 
-    def octets(self, incident: str) -> bytes:
-        """The problem document."""
+    def octets(self, incident: str, page: str = "") -> bytes:
+        """The problem document. `page`: the path of the service's page of problems; '' = it has none."""
+        is_typed = page and self.reason is not Reason.USAGE  # an error of HTTP itself
         return json.dumps({
-            "type": "about:blank", "title": TITLES[self.status], "status": self.status, "detail": self.detail,
-            "reason": str(self.reason), "incident": incident, **self.more}).encode()
+            "type": f"{page}#{self.reason}" if is_typed else "about:blank",
+            "title": SENTENCES[self.reason].what if is_typed else TITLES[self.status],
+            "status": self.status, "detail": self.detail, "reason": str(self.reason), "incident": incident,
+            **self.more}).encode()
 
 
 class ProblemError(Exception):
@@ -108,7 +112,7 @@ def of_runtime_error(error: Exception) -> Problem:
 
 
 def of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
-    """The problem of a request that is none of ours: wrong method, media type, place."""
+    """The problem of a request that no endpoint serves: wrong method, media type, path."""
     if status not in _TEXTS:
         return of_reason(Reason.INTERNAL)
     return Problem(status, Reason.USAGE, _TEXTS[status], headers or {})

@@ -111,7 +111,7 @@ class HttpServer(Server):
         self.should_exit = True
 
     def renew_tls(self, http: Http) -> None:
-        """Reads certificate and key anew, for the connections to come. CONFIG_UNREADABLE: nothing changed."""
+        """Reads certificate and key again, for new connections. CONFIG_UNREADABLE: nothing changed."""
         if self.tls is not None and http.certificate is not None:
             tls_context(http)  # certificate and key fit each other, or this raises
             self.tls.load_cert_chain(http.certificate, http.key, _no_passphrase)

@@ -17,7 +17,7 @@ class Service:
     """`respond`: DER TimeStampReq to DER TimeStampResp, None: no time-stamps are served.
 
     `own`: the bank's own service certificates of an address, to anybody. `select`: the usable certificates of a
-    customer, None: nobody is a partner; GatewayError(retry=True) if the store cannot tell. `ready` raises
+    customer, None: there are no partners; GatewayError(retry=True) if the store does not answer. `ready` raises
     GatewayError for the first thing that does not work now.
     """
 

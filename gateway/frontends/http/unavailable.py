@@ -1,7 +1,7 @@
-"""What an HTTP process answers while its database cannot be used: 503 to everything, until it can.
+"""Answers 503 to every request while an HTTP process cannot use its database.
 
-A caller then knows that it may try again, and a load balancer asks another node; a refused connection or a process that
-ends again and again would tell neither.
+A caller then knows that it may try again, and a load balancer asks another node. A refused connection, or a process
+that ends again and again, would show neither.
 """
 
 import signal

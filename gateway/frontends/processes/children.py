@@ -1,7 +1,7 @@
-"""The processes beside the relay: jobs, HTTP, the milter. What becomes of them never harms the relay's mail.
+"""The processes beside the relay: jobs, HTTP, the milter. Their failures never affect the relay's mail.
 
-One that dies is started again, ever more seldom if it dies at once; one that gave signs of life and gives none any
-more is killed first. All end with us, by SIGTERM, or by the kernel if we are killed (PR_SET_PDEATHSIG, Linux).
+A process that dies is started again, ever more seldom if it dies at once. A process whose watchdog messages stop is
+killed first. All end with the supervisor, by SIGTERM, or by the kernel if it is killed (PR_SET_PDEATHSIG, Linux).
 """
 
 import asyncio
@@ -97,7 +97,7 @@ class Children:
         return tuple(self._running.values())
 
     def watch(self) -> None:
-        """Kills whoever gives no sign of life any more; its keeper starts it again."""
+        """Kills a process whose watchdog messages stopped; its keeper starts it again."""
         for name, process in self._running.items():
             if process.stuck:
                 log.critical("process.stuck", child=name, pid=process.pid)
@@ -143,7 +143,7 @@ async def _answered(process: Process) -> None:
 
 
 async def run_once(command: Sequence[str]) -> None:
-    """Runs a command to its end; ends it when cancelled, and after ONCE_S. Its code is told if it is not 0."""
+    """Runs a command to its end; ends it when cancelled, and after ONCE_S. Logs its exit code if it is not 0."""
     try:
         process = await Process.start(command[-1], command)
     except OSError as error:

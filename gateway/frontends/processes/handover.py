@@ -1,9 +1,9 @@
-"""What workers are told, and tell each other, through memory that has no name (memfd).
+"""Passes values to workers and between them through memory without a name (memfd).
 
 The set in force: settings and policies as the supervisor has read them once, so that a worker that is started later
-works by the same. And what a worker knows that its successor need not ask again: every worker has a piece of its own;
-before a reload the old ones are asked (SIGUSR1) to write into theirs, and the new ones read all of them. Where the
-kernel has no such memory files are read again, and others asked again.
+works by the same. And values that a worker has learned, for its successor: every worker has a memory of its own.
+Before a reload the supervisor asks the old ones (SIGUSR1) to write into theirs, and the new ones read all of them.
+If the kernel has no such memory, files are read again, and sources asked again.
 """
 
 import asyncio

@@ -51,7 +51,7 @@ class Round:
 
 
 class Jobs:
-    """One process's jobs. `carry_out` None: nothing is fetched. Everything but `run` may be called by nobody else."""
+    """One process's jobs. `carry_out` None: nothing is fetched. Only `run` may be called from outside."""
 
     def __init__(self, tasks: FetchTasks, carry_out: Callable[[FetchTask], GatewayError | None] | None,
                  rounds: Sequence[Round], clock: Clock, *, command: Sequence[str], reload: Callable[[], None],
@@ -218,6 +218,6 @@ class Jobs:
 
 
 def host(task: FetchTask) -> str:
-    """Whom a task asks, whatever the port."""
+    """The host that a task asks, without the port."""
     authority = task.request.url.partition("://")[2].partition("/")[0].lower()
     return authority[:authority.find("]") + 1] or authority.partition(":")[0]  # of IPv6 in its brackets

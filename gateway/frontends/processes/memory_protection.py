@@ -1,17 +1,16 @@
-"""What a process with secrets leaves behind: no core file, and in the process that knows codes no freed memory that
-still holds them.
+"""Keeps secrets out of core dumps, and out of freed memory in the process that knows codes.
 
-C's `free`, and Python's on top of it, leaves the octets where they were until somebody else needs the room: a code and
-a payee's account can be found in a process for hours after the mail has left. glibc overwrites what is freed if it is
-told to at the start of the process (mallopt(3), `glibc.malloc.perturb`); Python's own allocator has to stand aside for
-that, and so has the cache of small freed pieces, which is not overwritten. That costs a mail of 5 KiB about 7 % more
-CPU and one of 100 KiB about 30 %, so it is for the one process that makes and checks codes, and for no relay.
+C's `free`, and Python's on top of it, leaves the octets in place until the memory is used again: a code and
+a payee's account can be found in a process for hours after the mail has left. glibc overwrites freed memory if it
+is configured so at the start of the process (mallopt(3), `glibc.malloc.perturb`). Python's own allocator must be off
+for that, and so must the cache of small freed pieces, which is not overwritten. That costs a mail of 5 KiB about 7 %
+more CPU and one of 100 KiB about 30 %, so it is for the one process that makes and checks codes, and for no relay.
 
-What lay on a thread's stack stays there, too, until a call goes as deep again: `clear_stack`, once a thread has done
-with a code.
+Octets on a thread's stack stay there, too, until a call goes as deep again: `clear_stack` overwrites them once a
+thread has finished with a code.
 
-It is a second line. What is alive is not overwritten, root can read it at any time, and other C libraries know none of
-this: there it does nothing.
+It is a second line of defence. Live memory is not overwritten, and root can read it at any time. With other C
+libraries it does nothing.
 """
 
 import ctypes
@@ -80,7 +79,7 @@ def clear_stack() -> None:
 
 
 def no_core() -> None:
-    """Leaves no core file, and lets nobody but root read this process's memory (PR_SET_DUMPABLE, prctl(2)).
+    """Leaves no core file, and lets only root read this process's memory (PR_SET_DUMPABLE, prctl(2)).
 
     The limit alone is not enough: where cores are piped into a program (systemd-coredump) the kernel ignores 0.
     """

@@ -31,23 +31,23 @@ Message = Mapping[str, str]
 
 
 def notify(*fields: str) -> None:
-    """Says it to whoever started us, systemd or the supervisor; nothing without one, no harm if it is deaf."""
+    """Sends the fields to systemd or the supervisor; does nothing without one, and no harm if it does not read."""
     address = os.environ.get(SOCKET)
     if not address:
         return
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        # A sign of life that is lost in a full queue is followed by the next; what is said once waits a moment.
+        # A watchdog message that is lost in a full queue is followed by the next; a message sent once waits a moment.
         sock.settimeout(0.0 if fields[0].startswith("WATCHDOG=") else ONCE_S)
         sock.sendto("\n".join(fields).encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
 def reloading() -> None:
-    """READY=1 must follow, whatever comes of it (sd_notify(3); MONOTONIC_USEC is for Type=notify-reload)."""
+    """READY=1 must follow, also after a failure (sd_notify(3); MONOTONIC_USEC is for Type=notify-reload)."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 def reloaded(trouble: GatewayError | None = None) -> None:
-    """A process of ours has done what SIGHUP asked for. `trouble`: why its old settings stay in force."""
+    """Reports that a process has handled SIGHUP. `trouble`: why its old settings stay in force."""
     notify("READY=1", *(() if trouble is None else (trouble_field(trouble),)))
 
 
@@ -60,7 +60,7 @@ def watchdog_s() -> float | None:
 
 
 def trouble_field(trouble: GatewayError) -> str:
-    """Why a process of ours could not start, for `trouble_of`."""
+    """Why a process of the gateway could not start, for `trouble_of`."""
     fields = {"reason": str(trouble.reason), "detail": trouble.detail[:DATAGRAM_OCTETS_MAX // 8],
               "retry": trouble.retry}
     return f"X_TROUBLE={json.dumps(fields)}"
@@ -75,9 +75,9 @@ def trouble_of(message: Message) -> GatewayError | None:
 
 
 async def live(well: Callable[[], bool] = lambda: True) -> None:
-    """Says WATCHDOG=1 as often as whoever started us wants, out of the event loop; WATCHDOG=trigger if not `well`.
+    """Sends WATCHDOG=1 at the interval that the starter set, from the event loop; WATCHDOG=trigger if not `well`.
 
-    Not to be well is for a process whose loop goes on while its threads do not: it wants to be replaced.
+    A process is not well if its loop goes on while its threads do not: then it must be replaced.
     """
     within_s = watchdog_s()
     while within_s is not None:
@@ -115,13 +115,13 @@ class Ear:
         shutil.rmtree(self._home, ignore_errors=True)
 
     def listen(self, pid: int, heard: Callable[[Message], None]) -> None:
-        """`heard` is called with all that the process says, and has said."""
+        """Calls `heard` with each message of the process, also with earlier ones."""
         self._listeners[pid] = heard
         for message in self._early.pop(pid, ()):
             heard(message)
 
     def forget(self, pid: int) -> None:
-        """The process is gone; what it said last is heard first."""
+        """The process is gone; its last messages are handled first."""
         self.drain()
         self._listeners.pop(pid, None)
         self._early.pop(pid, None)

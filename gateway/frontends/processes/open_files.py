@@ -1,7 +1,7 @@
 """Lets the processes of the gateway open as many files and sockets as the settings allow connections.
 
-Shells and many containers allow 1,024 (RLIMIT_NOFILE), of which no one is told before they are used up: then a
-listener accepts nobody, and strangers who fill their own share have the places of the bank's systems, too.
+Shells and many containers allow 1,024 (RLIMIT_NOFILE); the process gets no warning before they are used up. Then a
+listener accepts no client, and strangers who fill their own share take the places of the bank's systems, too.
 """
 
 import resource

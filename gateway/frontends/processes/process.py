@@ -1,6 +1,6 @@
 """One process that we started: what it says of itself, and its end.
 
-It stands in a session of its own, so that Ctrl-C reaches us alone; the kernel ends it when we are no more
+It has a session of its own, so that Ctrl-C reaches only the parent; the kernel ends it when the parent ends
 (`children.end_with_parent`). systemd's notifications are ours, not its: its NOTIFY_SOCKET is our ear, or nothing.
 """
 
@@ -74,7 +74,7 @@ class Process:
         if self._ear is not None:
             try:
                 self._ear.forget(self.pid)
-            except Exception as error:  # noqa: BLE001 - `over` has a result whatever the process said last
+            except Exception as error:  # noqa: BLE001 - `over` has a result after any last message of the process
                 log_unexpected(log, error, pid=self.pid)
         return code
 

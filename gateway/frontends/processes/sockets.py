@@ -1,6 +1,6 @@
 """Listening sockets that outlive the processes that accept on them: bound here or by systemd, inherited by workers.
 
-As long as one process holds a socket no connection is refused: what nobody has accepted yet waits in the kernel.
+As long as one process holds a socket no connection is refused: unaccepted connections wait in the kernel.
 See sd_listen_fds(3) and systemd.socket(5).
 
 All workers accept on the same sockets. A socket for each (SO_REUSEPORT) shares out no better: of two workers under
@@ -112,7 +112,7 @@ def handed_on(sockets: Sockets) -> tuple[dict[str, str], tuple[int, ...]]:
 
 
 def inherited() -> dict[str, list[socket.socket]] | None:
-    """What `handed_on` gave to this process; None if nobody did."""
+    """The sockets that `handed_on` gave to this process; None without any."""
     value = os.environ.pop(GIVEN, None)
     if value is None:
         return None
@@ -127,7 +127,7 @@ def inherited() -> dict[str, list[socket.socket]] | None:
 class Unavailable:
     """Answers 421 on the listening sockets and closes, while no worker serves. In the event loop's thread.
 
-    Without it a client would connect to a socket on which nobody accepts, and wait for its own time-out.
+    Without it a client would connect to a socket on which no process accepts, and wait for its own time-out.
     """
 
     def __init__(self, sockets: Sockets, in_clear: Collection[str]) -> None:
@@ -151,7 +151,7 @@ class Unavailable:
         for _ in range(BACKLOG):
             try:
                 client, _ = listening.accept()
-            except OSError:  # nobody waits any more, or the client has left already
+            except OSError:  # no client waits any more, or it has left already
                 return
             with client, suppress(OSError):
                 client.setblocking(False)

@@ -44,7 +44,7 @@ WATCH_S: Final = 1.0
 LATE_S: Final = 1.0
 TAKEN_S: Final = 10.0  # how long the workers of a supervisor that was killed may still hold a port
 CHILDREN_S: Final = 90.0  # for the processes beside the workers to reload: the milter starts new workers, too
-API_END_S: Final = 20.0  # whoever waits for a code has 10 s to get it, and then the process hangs up and closes
+API_END_S: Final = 20.0  # a client that waits for a code has 10 s, then the process closes
 FORGETS: Final = {  # what makes codes and checks them, and what reads whose statements are to leave
     "api": forgetful.ENVIRONMENT, "runs": forgetful.ENVIRONMENT}
 
@@ -54,7 +54,7 @@ class Supervisor:
 
     def __init__(self, first: InForce, read: Callable[[], InForce], command: Sequence[str], *,
                  beside: Callable[[Settings], Sequence[str]]) -> None:
-        """`read`: the set anew. `command`: how `sealgate` is called. `beside`: the commands of the children."""
+        """`read`: reads the set again. `command`: how `sealgate` is called. `beside`: the commands of the children."""
         self._first = first
         self._settings = first.settings
         self._read = read
@@ -221,7 +221,7 @@ class Supervisor:
         return {name: (*self._command, name) for name in self._beside(settings)}
 
     async def _reloaded(self, asking: Sequence[asyncio.Future[dict[str, Any]]] = ()) -> None:
-        """What does not load leaves everything as it was, and says so loudly. `asking`: who is told the outcome."""
+        """Reloads. A set that does not load changes nothing and is logged as critical. `asking`: get the outcome."""
         reloading()
         try:
             new = self._read()
@@ -233,7 +233,7 @@ class Supervisor:
             except BaseException:
                 _close(sockets, keep=self._sockets)
                 raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, mail goes on by the old set
+        except Exception as error:  # noqa: BLE001 - after any error mail goes on by the old set
             if not isinstance(error, GatewayError):
                 log_unexpected(log, error)
                 error = GatewayError(Reason.INTERNAL, type(error).__name__)
@@ -245,7 +245,7 @@ class Supervisor:
         self._pool, self._settings, self._sockets = worker_pool, settings, sockets
         loop = asyncio.get_running_loop()
         deaf = loop.create_task(old.retire(replaced=True))
-        leaving = loop.create_task(_ended(old, deaf))  # whatever becomes of this reload, the end waits for it
+        leaving = loop.create_task(_ended(old, deaf))  # with any result of this reload, the end waits for it
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
         await asyncio.shield(deaf)
@@ -265,7 +265,7 @@ class Supervisor:
         _answer(asking, rules)
 
     def _open_changed(self, settings: Settings) -> dict[str, Sequence[socket.socket]]:
-        """A listener whose address is the same keeps its sockets, whatever its name now is."""
+        """A listener whose address is the same keeps its sockets, also under a new name."""
         before = {(one.host, one.port): self._sockets[one.name] for one in self._settings.listeners}
         kept = {one.name: before[one.host, one.port] for one in settings.listeners if (one.host, one.port) in before}
         return self._open(settings, kept)
@@ -288,7 +288,7 @@ class Supervisor:
 
     def _look(self, late_s: float) -> None:
         """Replaces processes that are stuck. `late_s`: how much later than planned it is called."""
-        if late_s > LATE_S:  # it was we who stood still: what they said meanwhile may be lost
+        if late_s > LATE_S:  # the supervisor itself was stopped: messages sent meanwhile may be lost
             log.warning("supervisor.delayed", seconds=round(late_s, 1))
             for process in (*self._pool.everyone, *self._children.everyone):
                 process.forgive()
@@ -296,7 +296,7 @@ class Supervisor:
         self._children.watch()
 
     def _well(self) -> bool:
-        """Whether systemd may leave us alone: we could replace whoever was stuck, and somebody takes mail.
+        """Whether the service is well: the supervisor can replace stuck processes, and a worker accepts mail.
 
         While the database cannot be used a new start helps nothing, and clients are answered.
         """

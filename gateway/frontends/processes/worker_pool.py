@@ -1,9 +1,9 @@
-"""The workers of one set of settings: so many at any time, whatever becomes of single ones.
+"""The workers of one set of settings: keeps their number constant when single ones fail.
 
-One that dies is replaced at once; one that dies at its start ever more seldom. One that is silent too long is killed
-and replaced. One whose threads are stuck while its loop goes on says so, and is replaced before it has to end.
+A worker that dies is replaced at once; one that dies at its start ever more seldom. One without watchdog messages for
+too long is killed and replaced. One whose threads are stuck while its loop goes on reports it, and is replaced first.
 
-While no worker serves for OUTAGE_S, the crew reports an outage, so that its owner can answer clients in their place.
+While no worker serves for OUTAGE_S, the pool reports an outage, so that its owner can answer clients in their place.
 """
 
 import asyncio
@@ -166,7 +166,7 @@ class WorkerPool:
             tries += 1
 
     def watch(self) -> None:
-        """Kills whoever gives no sign of life any more; its keeper replaces it."""
+        """Kills a worker whose watchdog messages stopped; its keeper replaces it."""
         for worker in self.everyone:
             if worker.stuck:
                 log.critical("worker.stuck", kind=self._kind, pid=worker.pid)
@@ -199,7 +199,7 @@ class WorkerPool:
         leaving.add_done_callback(lambda _: self._leavers.discard(worker))
 
     async def retire(self, *, replaced: bool = False) -> None:
-        """All are told to end. Returns when none takes a connection any more; their mails go on, see `ended`.
+        """Asks all to end. Returns when none accepts connections any more; their mails go on, see `ended`.
 
         `replaced`: others have taken their place already.
         """
@@ -238,7 +238,7 @@ class WorkerPool:
 
     @property
     def rules(self) -> str:
-        """What the first worker said of its rules, JSON."""
+        """The first worker's report of its rules, JSON."""
         return next((worker.rules for worker in self._workers.values() if worker.rules), "{}")
 
     @property

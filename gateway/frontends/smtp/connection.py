@@ -2,7 +2,7 @@
 
 aiosmtpd's SMTP with its loop replaced: commands end in CR LF and have their length, nothing is logged, what is
 unexpected is 451 with an incident and not 500 with the exception's text, a client that leaves does not cancel
-what was begun. RFC 5321 4.5.3, RFC 2920, RFC 3207. The commands themselves stand in `smtp`.
+what was begun. RFC 5321 4.5.3, RFC 2920, RFC 3207. The commands themselves are in `session`.
 """
 
 import asyncio
@@ -131,11 +131,11 @@ class Connection(SMTP):
     def _timeout_cb(self) -> None:
         log.info("session.timeout", peer=self.peer, listener=self.front.listener.name, incident=self.incident)
         self.end(dialogue.TOO_SLOW)
-        if self.transport is not None:  # who does not read our replies never lets the connection close by itself
+        if self.transport is not None:  # a client that does not read replies keeps the connection from closing
             self.loop.call_later(UNREAD_GRACE_S, cast(asyncio.Transport, self.transport).abort)
 
     def end(self, reply: bytes) -> None:
-        """Says so and closes, whatever is under way."""
+        """Sends the reply and closes, also while a command runs."""
         self.ending = True
         if self.transport is not None:
             transport = cast(asyncio.Transport, self.transport)
@@ -215,7 +215,7 @@ class Connection(SMTP):
                     break
             await self.flush()
         except (ConnectionError, TimeoutError, ssl.SSLError):
-            pass  # the client's side broke; there is nobody to tell
+            pass  # the client's side broke; no reply can reach it
         except Exception as error:  # noqa: BLE001 - the last line: a connection's end, never the server's
             log_unexpected(log, error, peer=self.peer, listener=self.front.listener.name)
         finally:
@@ -307,7 +307,7 @@ class Connection(SMTP):
 
     @property
     def permitted(self) -> bool:
-        """Whether the client may be told reasons; the subclass knows."""
+        """Whether replies may give the client reasons; the subclass decides."""
         return False
 
     async def start_tls(self, context: ssl.SSLContext) -> None:

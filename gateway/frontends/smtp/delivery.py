@@ -1,9 +1,9 @@
-"""One mail from its final dot to its reply: handed to a worker, awaited within its deadline, told in one log line.
+"""One mail from its final dot to its reply: hand it to a worker, wait within its deadline, write one log line.
 
-A mail whose work has begun is settled whether or not its client is still there; one that still waits in line when
-its client leaves is withdrawn, for the client will come again. After the deadline nothing new is begun: a mail in
-line is withdrawn and answered 451; one that is under way is waited for once more, for its final dot may be out
-already, and `Origin.deadline_at` keeps those whose dot is not out from sending it.
+A mail whose work has begun is settled even if its client has left. If a client leaves while its mail waits in line,
+the mail is withdrawn, because the client will retry. After the deadline nothing new begins: a mail in line is
+withdrawn and answered 451. The gateway waits once more for one that is under way, because its final dot may be out
+already. `Origin.deadline_at` keeps those whose dot is not out from sending it.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ class Delivery:
         return self._job is not None and self._job.withdraw()
 
     async def reply(self) -> bytes:
-        """What the client is told, at the latest after twice the deadline. Over LMTP all its replies."""
+        """The reply to the client, at the latest after twice the deadline. Over LMTP all its replies."""
         if self._job is None:
             return self._replies
         done, deadline_s = self._job.done, self._front.limits.message_deadline_s
@@ -80,7 +80,7 @@ class Delivery:
         return time.monotonic() - self._began
 
     def _work(self) -> Outcome:
-        buffer, self._buffer = self._buffer, None  # nobody else may hold the octets while they are worked on
+        buffer, self._buffer = self._buffer, None  # no other reference may keep the octets during the work
         if buffer is None:
             raise GatewayError(Reason.INTERNAL, "worked on twice", retry=True)
         octets = whole_mail(buffer, self._received.trace.field(), self._received.checks)

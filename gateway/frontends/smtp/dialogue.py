@@ -1,6 +1,6 @@
-"""The fixed replies of the SMTP dialogue, by name: what is said about commands, not about mails.
+"""The fixed replies of the SMTP dialogue, by name: answers to commands, not about mails.
 
-RFC 5321 4.2 and 4.3.2, RFC 3463, RFC 4954 (AUTH), RFC 3207 (STARTTLS). Replies that have a Reason stand in `replies`.
+RFC 5321 4.2 and 4.3.2, RFC 3463, RFC 4954 (AUTH), RFC 3207 (STARTTLS). Replies with a Reason are in `replies`.
 """
 
 from gateway.frontends.replies import Reply

@@ -1,9 +1,9 @@
-"""What a mail server in front says of its client: the arguments of XFORWARD and XCLIENT as values.
+"""Parses XFORWARD and XCLIENT: what a mail server in front states about its client.
 
 Postfix's protocols of these names (XFORWARD_README, XCLIENT_README): pairs of NAME=value, values in xtext (RFC 3461 4),
-[UNAVAILABLE] and [TEMPUNAVAIL] for what is not known, IPV6: before such an address. Strict where somebody's rights
-depend on a value (ADDR, LOGIN, SOURCE), and where Postfix is strict; HELO, NAME and IDENT are what strangers chose, so
-what cannot be shown in them becomes a question mark, and they are cut to their length: a mail does not fail for them.
+[UNAVAILABLE] and [TEMPUNAVAIL] for what is not known, IPV6: before such an address. The parser is strict where a
+client's rights depend on a value (ADDR, LOGIN, SOURCE), and where Postfix is strict. Strangers choose HELO, NAME and
+IDENT, so unprintable characters become a question mark, and they are cut to length: a mail does not fail for them.
 """
 
 from dataclasses import dataclass, replace
@@ -27,10 +27,10 @@ _IPV6 = "IPV6:"
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """Of each attribute that means something here: None if it was not said, '' if it was said to be not known.
+    """The attributes that the gateway uses: None if it was not sent, '' if it was sent as not known.
 
     `address`: an IP address as text, an IPv4 one in an IPv6 one taken out. `ident`: the queue id in front.
-    `understood`: False after a command of such a peer that could not be read: then the client is nobody.
+    `understood`: False after a command of such a peer that could not be read: then the client has no identity.
     """
 
     address: str | None = None
@@ -43,9 +43,9 @@ class Forwarded:
 
     @property
     def tells(self) -> bool:
-        """Whether it is about a client other than the peer itself. Mail that the peer wrote itself (SOURCE=LOCAL) has
+        """Whether it is about a client other than the peer itself.
 
-        no address; a peer that gives nothing but a queue id speaks of no client.
+        Mail that the peer wrote itself (SOURCE=LOCAL) has no address; a peer with only a queue id names no client.
         """
         if not self.understood or self.address:
             return True

@@ -1,4 +1,4 @@
-"""Whether a listener of ours takes mail: asked as a client would, for nobody knows better than its greeting."""
+"""Checks whether a listener of the gateway accepts mail: connects as a client does and reads its greeting."""
 
 import re
 import socket
@@ -28,7 +28,7 @@ def greets(listener: Listener) -> bool:
 
 
 def answers(milter: str) -> bool:
-    """Whether somebody listens on a milter's socket, `inet:PORT@HOST` or `unix:/PATH`; it waits to be spoken to."""
+    """Whether a process listens on a milter's socket, `inet:PORT@HOST` or `unix:/PATH`; a milter sends no greeting."""
     found = re.fullmatch(r"inet6?:(\d+)@(\S+)", milter)
     try:
         if found is None:

@@ -1,16 +1,16 @@
 # ruff: noqa: N802 - aiosmtpd finds commands by methods of this name
-"""Who the client of a session is: by what it showed us itself, or by what a listed mail server in front says of it.
+"""The identity of a session's client: what it showed itself, or what a listed mail server in front states about it.
 
-1. On an inbound listener nobody is ours.
+1. On an inbound listener no client is one of the bank's own.
 2. XFORWARD (of `xforward_peers`) names the client of one mail: then its address alone decides, in the clients'
    networks, and neither login, certificate nor address of the peer: a mail server that carries others' mail lends
    them nothing of its own. Mail without an address, which the peer wrote itself, is the peer's.
    What is believed of results (`trusted_peers`) and what Received says is still about the peer.
 3. XCLIENT (of `xclient_peers`) makes the session that of the client: its address in place of the peer's for
-   everything, its login as if it had logged in here. Said again after a greeting it is about another client, who
-   has nothing of the one before but what is not said of his address.
-4. A command of such a peer that was not understood leaves a client who is nobody: Postfix, for one, goes on after it,
-   and the client must not become the mail server because its name could not be read.
+   everything, its login as if it had logged in here. A second XCLIENT after a greeting is about another client, which
+   keeps of the one before only the values that are not tied to its address.
+4. A command of such a peer that was not understood leaves a client without identity: Postfix, for one, goes on after
+   it, and the client must not become the mail server because its name could not be read.
 """
 
 import asyncio
@@ -77,11 +77,11 @@ class Identified(Connection):
         return self.peer if self.named is None or self.named.address is None else self.named.address
 
     def greeted(self) -> None:
-        """HELO, EHLO or LHLO was said."""
+        """The client sent HELO, EHLO or LHLO."""
         self._greeted = True
 
     def mail_over(self) -> None:
-        """The mail is over, or there is none: what XFORWARD said of it counts no more."""
+        """The mail is over, or there is none: the values of its XFORWARD no longer count."""
         self.forwarded = None
         self.spent = False
 

@@ -1,7 +1,7 @@
-"""What all connections of one listener share: who we are, the limits, the threads, and what to do with a mail.
+"""Shares between all connections of one listener: its identity, the limits, the threads and the mail's handler.
 
-Whatever strangers can use up, connections, octets, threads, is counted for each role of listener: the world must not
-take the room of the bank's own mail.
+Limits on connections, octets and threads are counted for each role of listener, so that strangers cannot use up the
+capacity for the bank's own mail.
 """
 
 import ssl
@@ -41,7 +41,7 @@ class ListenerContext:
     """Of one listener. `handle` is the mail's whole way, synchronous; it may take long and raises GatewayError only.
 
     `probe`: (reverse-path, recipient) -> the next hop's answer; None: recipients are not checked.
-    `verify`: (login, password) -> whether they belong together; None: nobody can log in.
+    `verify`: (login, password) -> whether they match; None: no client can log in.
     """
 
     bank: Bank
@@ -58,9 +58,9 @@ class ListenerContext:
 
     @property
     def outbound(self) -> bool:
-        """Whether clients here are the bank's own. On an inbound listener nobody is, whatever network it is in:
+        """Whether clients here are the bank's own. On an inbound listener none is, in any network.
 
-        a filter in front of us hands in the internet's mail from the bank's own network.
+        A filter in front of the gateway hands in the internet's mail from the bank's own network.
         """
         return self.listener.role == "outbound"
 

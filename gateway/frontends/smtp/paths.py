@@ -25,7 +25,7 @@ _DOT_ATEXT = _ATEXT | {"."}
 _LABEL = _ALNUM | {"-", "_"}
 _HEX = frozenset("0123456789ABCDEF")
 _NOTIFY = frozenset({"SUCCESS", "FAILURE", "DELAY"})
-# In a local part of ours each of these has made some server relay elsewhere.
+# In a local part of the bank's domains each of these has made some server relay elsewhere.
 _ROUTING = frozenset("@%!")
 
 
@@ -182,7 +182,7 @@ def _parameters(text: str) -> dict[str, str]:
 
 
 def parse_path(text: str) -> Path | None:
-    """What stands between the brackets; None if it is no path."""
+    """The text between the brackets; None if it is no path."""
     if not text:
         return Path("")
     if len(text.encode("utf-8", "surrogatepass")) > PATH_OCTETS_MAX:

@@ -1,10 +1,10 @@
 """The listeners of the relay: sockets, TLS contexts, threads, and a stop that loses nothing.
 
-A mail's work always runs in a worker thread, for it waits for the next hop, which in the loop would stall every
+A mail's work always runs in a worker thread, because it waits for the next hop; in the loop it would stall every
 other connection. Measured with a handler that does nothing (two cores, uvloop, CPU of the gateway for one mail of
 5 KiB, 100 KiB, 1 MiB): 210, 390, 1970 us with the worker, 215, 360, 1940 with the handler called in the loop, 280,
-385, 1930 with concurrent.futures, and 370, 2600, 25000 for aiosmtpd as it comes: the thread costs nothing that
-could be told from noise.
+385, 1930 with concurrent.futures, and 370, 2600, 25000 for plain aiosmtpd: the cost of the thread is within the
+noise of the measurement.
 """
 
 import asyncio
@@ -108,7 +108,7 @@ class SmtpFrontend:
         metrics.sample(self._sample)
 
     def _sample(self) -> None:
-        """How busy it is, for whoever measures. On the sampler's thread."""
+        """Samples the load for the metrics. Runs on the sampler's thread."""
         metrics.ready("relay", takes_mail=bool(self._servers))
         for role, shared in self._shared.items():
             workers = self._workers[role]
@@ -166,7 +166,7 @@ class SmtpFrontend:
 
     async def stop(self, grace_s: float = STOP_GRACE_S, deaf: Callable[[], None] | None = None,
                    patience_s: float = 0.0) -> int:
-        """No new connections, which `deaf` tells; idle ones end; mails under way are finished, at most for `grace_s`.
+        """Accepts no more connections (`deaf`), ends idle ones, finishes mails under way for at most `grace_s`.
 
         `patience_s`: so long idle ones may begin a mail still, while another process takes the new connections.
         Returns how many connections had to be cut and mails left under way.
@@ -271,7 +271,7 @@ def _admission(settings: Settings, role: str, shared_limits: SharedLimits | None
 def tls_context(listener: Listener) -> ssl.SSLContext | None:
     """The server side of a listener's TLS, None where it has none. TLS 1.2 and up.
 
-    With `client_ca` client certificates are asked for and verified, but nobody must have one.
+    With `client_ca` the server requests and verifies client certificates, but requires none.
     """
     if listener.tls == "none":
         if listener.tls_required:

@@ -6,7 +6,7 @@ AUTH (4954), ENHANCEDSTATUSCODES (2034). Who may do what:
 
 1. An outbound listener serves the bank's clients only: known by login, else TLS certificate, else network. Each
    uses its own sender addresses; the null reverse-path is everybody's.
-2. An inbound listener serves anybody, for the bank's domains only. Nobody there is ours.
+2. An inbound listener serves any client, for the bank's domains only. No client there is the bank's own.
 3. A recipient whose address could mean another mailbox behind us (@ % ! in the local part, source route, address
    literal) is refused wherever it is ours.
 4. 8-bit headers without SMTPUTF8 are taken, as Postfix does: what follows treats them as octets.
@@ -196,7 +196,7 @@ class Relay(Identified):
         self.ending = True
 
     async def smtp_VRFY(self, argument: str) -> None:
-        """RFC 5321 3.5.3: an answer that tells nothing."""
+        """RFC 5321 3.5.3: an answer that reveals nothing."""
         del argument
         self.say(dialogue.CANNOT_VERIFY)
 

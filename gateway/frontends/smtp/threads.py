@@ -1,4 +1,4 @@
-"""Threads in which mails are worked on, so that nothing that blocks ever stands in the event loop.
+"""Threads that work on mails, so that no blocking call is ever in the event loop.
 
 concurrent.futures would do, but costs some 70 us more per mail (a condition, a lock and two futures each; see
 `server` for the measurement), and its line of waiting jobs has no limit.
@@ -47,7 +47,7 @@ class Job(Generic[T]):
             return
         try:
             result, error = work(), None
-        except BaseException as trouble:  # noqa: BLE001 - handed on to whoever waits
+        except BaseException as trouble:  # noqa: BLE001 - handed on to the waiting caller
             result, error = None, trouble
         del work  # it may hold a whole mail
         try:
@@ -86,7 +86,7 @@ class Workers:
         job.done.add_done_callback(self._open.discard)
         self._queue.put(job)  # type: ignore[arg-type]
         if not self._idle.acquire(blocking=False) and len(self._threads) < self._threads_max:
-            # Daemons: a process that was told to end does not wait for a next hop that never answers.
+            # Daemons: a process that ends does not wait for a next hop that never answers.
             try:
                 self._threads.append(threads.start(self._serve, name=f"{self._name}-{len(self._threads)}"))
             except GatewayError as trouble:

@@ -1,8 +1,8 @@
-"""Lines of the log that strangers cause without any work: so many in a while, then only their number.
+"""Limits log lines that strangers cause without effort: so many in a period, then only their number.
 
-A host that opens and shuts connections, or guesses recipients, would else fill the disk with what it is refused, and
-nobody would find anything in it. What is left out is still counted (`sealgate_refusals_total`), and the next line that
-is written says how many like it were not (`unlogged`). Never left out: a mail's own line, and whatever is an error.
+A host that opens and closes connections, or guesses recipients, would otherwise fill the disk with rejections, and
+other lines would be hard to find. Omitted lines are still counted (`sealgate_refusals_total`), and the next line that
+is written has their number (`unlogged`). A mail's own line and errors are never omitted.
 """
 
 import threading

@@ -1,9 +1,9 @@
 """One line per message, JSON, to standard error: who, to whom, how it ended, why. No content, no secrets.
 
-aiosmtpd writes commands, and with DEBUG whole mails and passwords, to the logger `mail.log`. That logger is closed
-for good: at no level, whoever sets it, does a record of it reach a handler. Exceptions are told by type and place;
-their text and the values on their stack may be content. So may what libraries say for themselves through `logging` or
-`warnings`: of that, too, only the place is told.
+aiosmtpd writes commands, and with DEBUG whole mails and passwords, to the logger `mail.log`. That logger is closed:
+at no level does a record of it reach a handler, even if the level is set later. Exceptions are logged by type and
+place; their text and the values on their stack may be content. So may lines of libraries through `logging` or
+`warnings`: of these, too, only the place is logged.
 
 A call of a logger never raises, and never waits long. A line that cannot be written (full disk, closed pipe, a reader
 of the pipe or socket that reads no more) is dropped and counted, and the next line that can be written is followed by
@@ -173,7 +173,7 @@ def _wrapper(level: int) -> type[structlog.typing.FilteringBoundLogger]:
     def proxy(self: Any, method_name: str, event: str | None = None, **fields: Any) -> None:
         try:
             base._proxy_to_logger(self, method_name, event, **fields)  # type: ignore[attr-defined]  # noqa: SLF001 - structlog documents it for subclasses
-        except Exception:  # noqa: BLE001 - whatever the processors or the stream raise
+        except Exception:  # noqa: BLE001 - any exception of the processors or the stream
             _DROPPED.add()
             return
         if lines := _DROPPED.take():
@@ -186,7 +186,7 @@ _WRAPPERS: Final = {name: _wrapper(number) for name, number in _LEVELS.items()}
 
 
 def silence_aiosmtpd() -> None:
-    """Closes aiosmtpd's logger; more than once does no harm. A filter stands whatever level is set later."""
+    """Closes aiosmtpd's logger; more than once does no harm. A filter works with any level that is set later."""
     logger = logging.getLogger("mail.log")
     if _NOTHING not in logger.filters:
         logger.addFilter(_NOTHING)
@@ -214,7 +214,7 @@ def configure(level: Literal["debug", "info", "warning", "error"]) -> None:
 
 
 def _counted(_logger: object, level: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Whatever is bad enough to be looked at is a number, too."""
+    """Counts each line of a level that needs attention."""
     if level not in ("info", "debug"):
         metrics.count_line(line["level"], str(line["event"]))
     return line
@@ -228,7 +228,7 @@ def _with_message(_logger: object, _level: str, line: structlog.typing.EventDict
 
 
 class _Library(logging.Handler):
-    """Tells that a library had something to say, and where; not what."""
+    """Logs that a library logged a line, and where; not its text."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """See logging.Handler."""
@@ -238,7 +238,7 @@ class _Library(logging.Handler):
 
 
 def own_process() -> None:
-    """For a process that is the gateway's alone: what nobody caught, and what libraries say, is a line of this log."""
+    """For a process of the gateway alone: logs uncaught exceptions and the lines of libraries."""
     root = logging.getLogger()
     if not any(isinstance(handler, _Library) for handler in root.handlers):
         root.addHandler(_Library(logging.WARNING))
@@ -250,5 +250,5 @@ def own_process() -> None:
 
 
 def log_unexpected(log: Any, error: BaseException, **fields: object) -> None:
-    """The line for an exception that nobody expected."""
+    """Logs an unexpected exception."""
     log.error("internal.error", where=where(error), **fields)

@@ -1,4 +1,4 @@
-"""What is told of a mail when it has its answer: one line in the log, and the counters. Relay and milter alike."""
+"""Reports a mail when it has its answer: one log line, and the counters. Relay and milter use it alike."""
 
 import structlog
 

@@ -26,6 +26,8 @@ ACTS: Final[Mapping[str, ActKind]] = MappingProxyType({
     "hold.release": ActKind("Released a held mail: it was processed again and sent.", "held mail", four_eyes="release"),
     "hold.reject": ActKind("Rejected a held mail: its body was deleted.", "held mail"),
     "hold.read": ActKind("Read the content of a held mail.", "held mail"),
+    "mail.seal": ActKind("Sealed a mail by command.", "mail"),
+    "mail.open": ActKind("Opened a mail by command.", "mail"),
     "certificate.import": ActKind("Added certificates, or bound them to customers.", "certificate"),
     "certificate.trust": ActKind("Trusted a certificate without a path to a root.", "certificate", four_eyes="trust"),
     "certificate.distrust": ActKind("Distrusted a certificate.", "certificate"),

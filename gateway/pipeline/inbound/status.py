@@ -1,4 +1,4 @@
-"""What the gateway tells the mail server and its readers about an inbound mail: status header fields.
+"""Status header fields: the gateway's report about an inbound mail to the mail server and to readers.
 
 Authentication-Results with `smime=` (RFC 8601, RFC 7281) for programs, Sealgate-* in words for people.
 """
@@ -159,5 +159,5 @@ def _words(*words: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Names come out of strangers' certificates: no line ends, no separators of ours."""
+    """Names come out of strangers' certificates: no line ends, none of the separators used here."""
     return "".join(c if c.isprintable() and c != ";" else "?" for c in text[:NAME_CHARACTERS_MAX])

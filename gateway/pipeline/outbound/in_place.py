@@ -47,5 +47,5 @@ class InPlace:
 
 
 def _recipients(envelope: Envelope) -> frozenset[tuple[str, tuple[str, ...]]]:
-    """With NOTIFY: the front end reports to the sender as it was told before, so that must not have changed."""
+    """With NOTIFY: the front end reports to the sender by the NOTIFY it received before, so it must be unchanged."""
     return frozenset((fold(one.address), one.notify) for one in envelope.recipients)

@@ -77,8 +77,8 @@ def _reject_others(context: Context, plan: Plan, customers: tuple[str, ...]) -> 
 def _reject_former(context: Context, plan: Plan) -> Plan:
     """Rejects what would be sealed to one customer's certificate for the address that another customer has.
 
-    The certificate names an address that its holder gave up, or never had at the bank: which of the two customers is
-    meant, only people can tell. Mail that names its customers says it (`_reject_others`). A row knows the customer of
+    The certificate names an address that its holder gave up, or never had at the bank: only people can decide which of
+    the two customers is meant. Mail that names its customers states it (`_reject_others`). A row has the customer of
     the spelling that its certificate has; of an internationalised domain the register may have another spelling.
     """
     bound = [row for row in plan.rows if row.customer is not None]

@@ -6,7 +6,7 @@
 4. Groups; a draft for each, filled by the verbs (who may sign what is checked here, before anything is sent).
 5. Sealing, at the moment of sending; signature and stamp are made once where the content is the same.
 6. The next hop, under the journal; reports for what was refused after something was taken.
-7. Evidence of every recipient, whatever its outcome.
+7. Evidence of every recipient, for each outcome.
 """
 
 import hashlib

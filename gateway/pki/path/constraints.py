@@ -1,6 +1,6 @@
 """Which mail addresses the authorities of a path may speak for (RFC 5280 4.2.1.10, RFC 9598 6).
 
-The path library enforces name constraints on the names it sees. Two addresses escape it that this house takes as
+The path library enforces name constraints on the names it sees. It misses two addresses that the gateway takes as
 identity: a SmtpUTF8Mailbox, and the subject's emailAddress where the alternative names hold no address but
 something else. So the constraints are held here once more, over exactly the addresses that
 `Certificate.emails` gives out; the anchor's own constraints count too (RFC 5937). They are compared as mailboxes are:

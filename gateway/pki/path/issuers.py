@@ -34,7 +34,7 @@ EXTRA_MAX = 32  # certificates of one mail that are looked at
 class Search:
     """What a search found. `ways` go from the certificate to the anchor, both included.
 
-    `dead_ends`: certificates whose issuer nobody has shown, each once.
+    `dead_ends`: certificates whose issuer was not found, each once.
     """
 
     ways: list[tuple[tuple[Certificate, ...], Anchor]] = field(default_factory=list)
@@ -133,7 +133,7 @@ def key_ids_fit(child: Certificate, issuer: Certificate) -> bool:
 
 @lru_cache(maxsize=4096)
 def signed_by(child: Certificate, issuer: Certificate) -> bool:
-    """Whether the issuer's key verifies the child's signature; False for whatever cannot be computed."""
+    """Whether the issuer's key verifies the child's signature; False if it cannot be computed."""
     try:
         with READING:
             DEFAULT_SIGNATURE_VALIDATOR.validate_signature(
@@ -148,7 +148,7 @@ def signed_by(child: Certificate, issuer: Certificate) -> bool:
 
 
 def _to_be_signed(certificate: Certificate) -> bytes:
-    """The octets as they stand: the library below writes some of what it has read again, and not always the same."""
+    """The octets as received: the library below writes some of what it has read again, and not always the same."""
     first = walk.children(certificate.der, walk.single(certificate.der, walk.SEQUENCE), limit=3)[0]
     return walk.whole(certificate.der, first)
 
@@ -163,7 +163,7 @@ def self_signed(certificate: Certificate) -> bool:
 def as_asn1(certificate: Certificate) -> x509.Certificate:
     """The same octets as the path library wants them. They have passed `der.prescan` when they were parsed.
 
-    It is shared by all threads: whoever looks into it holds `asn1.READING`.
+    All threads share it: a caller that reads its fields holds `asn1.READING`.
     """
     return x509.Certificate.load(certificate.der, strict=True)
 

@@ -5,7 +5,7 @@ Validity is looked at once more, and signatures, over the very octets (`pki.path
 (`pki.revocation.verdict`), strength neither: the gateway's own table was asked before.
 
 The library is asynchronous inside. It gets all data in hand and no fetcher, so one `send(None)` runs it to its end; a
-suspension would be an error of ours.
+suspension would be an internal error.
 """
 
 from collections.abc import Coroutine, Sequence
@@ -53,7 +53,7 @@ ANY_POLICY: Final = "2.5.29.32.0"
 POLICY_NODES_MAX: Final = 1024  # CVE-2023-0464: policy trees of hostile paths grow exponentially
 
 _LIBRARY_ANY: Final = "any_policy"  # how the library spells anyPolicy
-_NO_POLICY_LEFT: Final = "no valid set of policies"  # how it tells this failure from its others: only in words
+_NO_POLICY_LEFT: Final = "no valid set of policies"  # the library distinguishes this failure only by its text
 _NO_REVOCATION: Final = CertRevTrustPolicy(RevocationCheckingPolicy(
     ee_certificate_rule=RevocationCheckingRule.NO_CHECK, intermediate_ca_cert_rule=RevocationCheckingRule.NO_CHECK))
 

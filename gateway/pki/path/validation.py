@@ -9,7 +9,7 @@ The verdict is about path, validity, usage, strength and constraints; revocation
 4. ways up along verified signatures (`pki.path.issuers`)
 5. each way, until one holds: every authority's validity, strength, usage and mail constraints; then RFC 5280 6.1
    by the book (`pki.path.rfc5280`)
-6. where none holds and an issuer is missing, the source of issuers is told, and may have learned it: again from 4
+6. where none holds and an issuer is missing, the source of issuers may fetch it: again from 4
 """
 
 from collections.abc import Iterator, Sequence
@@ -83,8 +83,8 @@ def validate(certificate: Certificate, at: datetime, purpose: Purpose, trust: Tr
              policies: PolicyInputs = ANY, danger_any_strength_for_test_vectors: bool = False) -> PathVerdict:
     """The verdict on `certificate` at the aware time `at`.
 
-    `extra` are further certificates, such as those of the mail, that may complete the path and are believed by
-    nobody. `stamped` tells that `at` comes from a time-stamp: such verdicts never serve for now. `authority`: the
+    `extra` are further certificates, such as those of the mail, that may complete the path and are no anchors.
+    `stamped`: `at` comes from a time-stamp: such verdicts never serve for now. `authority`: the
     certificate is looked at as an issuer for that purpose, not as one that serves it. `policies`: what is wanted of
     certificate policies. Never raises for what the certificates hold. The last parameter is for tests alone: old
     vectors are signed with algorithms that the table refuses.
@@ -125,7 +125,7 @@ def steady(at: datetime, certificates: Sequence[Certificate]) -> tuple[datetime,
 
 def leaf_reason(certificate: Certificate, at: datetime, purpose: Purpose, trust: TrustSet, *,
                 authority: bool = False, any_strength: bool = False) -> Reason | None:
-    """Why the certificate itself loses, whatever its path is; None if it does not (steps 1 and 2)."""
+    """Why the certificate itself is rejected with any path; None if it is not (steps 1 and 2)."""
     # 1. the bank's own word
     if certificate.sha256 in trust.distrusted:
         return Reason.CERTIFICATE_DISTRUSTED
@@ -145,7 +145,7 @@ def leaf_reason(certificate: Certificate, at: datetime, purpose: Purpose, trust:
 
 
 def strength_reason(certificate: Certificate, at: datetime, *, anchor: bool = False) -> Reason | None:
-    """By the one table of algorithms; an anchor's own signature is looked at by nobody and may be old."""
+    """Judges by the one table of algorithms; an anchor's own signature is not verified and may be old."""
     weak = algorithms.allowed("key", certificate.key_algorithm, at)
     if weak is None and not anchor:
         weak = algorithms.allowed("certificate", certificate.signature_algorithm, at)

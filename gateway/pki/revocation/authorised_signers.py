@@ -1,7 +1,7 @@
-"""Who may speak of an authority's revocations beside the key that issued the certificates.
+"""Finds who may sign an authority's CRLs and OCSP responses besides the key that issued the certificates.
 
-RFC 5280 6.3.3 f: whoever signed a list has a path of its own to the anchor of the certificate's path, and cRLSign.
-RFC 6960 4.2.2.2: whoever signed an answer holds a certificate with id-kp-OCSPSigning from that very issuer.
+RFC 5280 6.3.3 f: the signer of a list has a path of its own to the anchor of the certificate's path, and cRLSign.
+RFC 6960 4.2.2.2: the signer of an answer holds a certificate with id-kp-OCSPSigning from that very issuer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,10 +29,10 @@ _PURPOSES: Final[tuple[Purpose, ...]] = ("signer", "recipient", "stamper")
 def find_speaker(algorithm: AlgorithmIdentifier, signature: bytes, signed: bytes, issuer: Certificate, name: bytes,
                  key_id: bytes | None, certificates: Sequence[Certificate], trust: TrustSet, at: datetime,
                  data: RevocationData | None) -> Certificate:
-    """The certificate of whoever signed a list whose issuer field is `name`, for certificates of `issuer`.
+    """The certificate of the signer of a list whose issuer field is `name`, for certificates of `issuer`.
 
     GatewayError REVOCATION_ALTERED where only the issuer itself comes into question and its key does not verify it,
-    REVOCATION_UNTRUSTED where nobody who may speak has signed it.
+    REVOCATION_UNTRUSTED where no authorised signer has signed it.
     """
     tried = 0
     refused = "no authorised signer is known for the list"
@@ -52,7 +52,7 @@ def find_speaker(algorithm: AlgorithmIdentifier, signature: bytes, signed: bytes
         refused = _speaker_fault(candidate, issuer, certificates, trust, at, data)
         if not refused:
             return candidate
-        tried = CANDIDATES_MAX + 1  # somebody did sign it: it is not altered
+        tried = CANDIDATES_MAX + 1  # an authorised signer did sign it: it is not altered
     if tried == 1 and name_hash(name) == name_hash(issuer.subject_der) and (not key_id or key_id == issuer.ski):
         raise GatewayError(Reason.REVOCATION_ALTERED, "the signature of the list is not its issuer's")
     raise GatewayError(Reason.REVOCATION_UNTRUSTED, refused)
@@ -60,7 +60,7 @@ def find_speaker(algorithm: AlgorithmIdentifier, signature: bytes, signed: bytes
 
 def _candidates(issuer: Certificate, name: bytes, certificates: Sequence[Certificate],
                 trust: TrustSet) -> Iterator[Certificate]:
-    """The issuer first; then whoever else bears the name that the list names."""
+    """The issuer first; then the other certificates with the name that the list states."""
     issuer_hash = name_hash(name)
     candidates: set[Certificate] = set()
 

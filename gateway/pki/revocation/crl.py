@@ -4,12 +4,12 @@ Steps, in the order of the code:
 
 1. the list is DER with everything in its place and within bounds; no entry and no extension is critical and unknown
 2. its signature is by an algorithm of the table (`pki.revocation.signatures`)
-3. who speaks: the issuer of the certificates itself, by this key or another one; or, in an indirect list, whoever
-   the certificates' distribution points name as cRLIssuer. Whoever is not that very issuer needs a path of its own to
+3. who signed: the issuer of the certificates itself, by this key or another one; or, in an indirect list, the cRLIssuer
+   of the certificates' distribution points. A signer that is not that very issuer needs a path of its own to
    the same anchor, the usage cRLSign, and must not be revoked itself (`pki.revocation.authorised_signers`)
 4. its times: thisUpdate is not in the future. That a list is out of date does not make it untrue: what it says is
    kept, and counts as far as it goes (`pki.revocation.table`)
-5. of an indirect list only those entries are taken that speak of this issuer's certificates
+5. of an indirect list only those entries are taken that name this issuer's certificates
 
 Lists of half a million entries are read in seconds, so entries are walked by hand and what repeats is kept.
 """
@@ -57,7 +57,7 @@ _ENTRY_REASONS: Final = frozenset({0, 1, 2, 3, 4, 5, 6, 8, 9, 10})
 
 @dataclass(frozen=True, slots=True)
 class CrlHead:
-    """A list without its entries, as it stands: nothing of it is believed yet.
+    """A list without its entries, not verified yet.
 
     `issuer`: its Name (DER). `point`: the names of the issuing distribution point, hashed. `entries`: the span of
     revokedCertificates. `signed`: the octets under the signature.
@@ -82,7 +82,7 @@ def read_list(der: bytes, issuer: Certificate, certificates: Sequence[Certificat
               data: RevocationData | None = None) -> NewList:
     """What the list says of certificates of `issuer`, authenticated at the aware time `at`.
 
-    `certificates` may complete the path of whoever signed it and are believed by nobody; `data` tells whether that
+    `certificates` may complete the path of its signer and are no anchors; `data` says whether that
     one was revoked itself. `der`: DER or PEM.
     GatewayError REVOCATION_MALFORMED, _WEAK_ALGORITHM, _UNTRUSTED, _ALTERED, _FUTURE.
     """
@@ -166,7 +166,7 @@ def _head(der: bytes) -> CrlHead:
 
 
 def _extensions(der: bytes, explicit: Tlv) -> dict[str, bytes]:
-    """The values of extensions by dotted OID. A critical one that nobody here processes refuses the whole list."""
+    """The values of extensions by dotted OID. An unknown critical one invalidates the whole list."""
     inner = walk.read(der, explicit.body, explicit.end)
     if inner.end != explicit.end:
         raise DerMalformed("extensions that are followed by something")

@@ -6,7 +6,7 @@ process ever unpacks.
 
 When a newer list takes the place of an older one, entries that have vanished are carried over, unless they were
 holds: a certificate leaves a list because it has expired (RFC 5280 3.3), which makes nothing of it good again. So
-the stored row of lists goes on to speak of certificates that were valid when it began (`StoredList.since`).
+the stored row of lists continues to cover certificates that were valid when it began (`StoredList.since`).
 """
 
 from collections.abc import Iterable
@@ -172,7 +172,7 @@ def stored(new: NewList, before: StoredList | None, *, url: str, fetched_at: dat
 
 
 def _unbroken(before: StoredList, new: NewList) -> bool:
-    """Whether no list that stood between them can have been missed."""
+    """Whether no list between them can have been missed."""
     if before.number is not None and new.number is not None and 0 <= new.number - before.number <= 1:
         return True
     return new.this_update - before.this_update <= SCHEDULE

@@ -20,7 +20,7 @@ _URLS_MAX: Final = 3  # of one certificate and kind that are asked at all; the r
 
 
 def crl_requests(certificate: Certificate, issuer: Certificate, schemes: Collection[str]) -> tuple[FetchRequest, ...]:
-    """The lists that speak of this certificate, and newer, shorter ones beside them."""
+    """Fetch requests for the lists that cover this certificate, and for their delta lists."""
     urls = (*_fitting(list_urls(certificate), schemes), *_fitting(delta_urls(certificate), schemes))
     return tuple(crl_request(url, certificate, issuer) for url in dict.fromkeys(urls))
 
@@ -55,7 +55,7 @@ def _key(kind: FetchKind, url: str, about: str) -> str:
 
 def issuer_crl_requests(issuers: Iterable[Certificate], trust: TrustSet, schemes: Collection[str]
                         ) -> tuple[FetchRequest, ...]:
-    """The lists that speak of these issuers, as far as they stand below a root that is trusted for anything.
+    """Fetch requests for the lists that cover these issuers, if they are below a root that is trusted for any purpose.
 
     They are wanted before a mail needs them: there are few, and every path hangs on them.
     """

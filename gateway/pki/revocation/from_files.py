@@ -1,7 +1,7 @@
 """Lists and answers out of files, as a table of revocations for one question: what `inspect` is given.
 
 They are read by the very code that fills the gateway's table, each against the issuers that a path turns out to
-have; what cannot be believed is told, and not used.
+have. A file that cannot be verified is reported and not used.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _NOT_ABOUT_THIS: Final = frozenset({Reason.REVOCATION_UNTRUSTED, Reason.REVOCATI
 
 @dataclass(frozen=True, slots=True)
 class GivenFile:
-    """One file. `state`: 'used', 'refused' for its `reason`, or 'unused': nobody asked for it."""
+    """One file. `state`: 'used', 'refused' for its `reason`, or 'unused': no path needed it."""
 
     name: str
     kind: Literal["crl", "ocsp"]
@@ -53,7 +53,7 @@ class GivenRevocation:
     def _lists_of(self, issuer: Certificate, received: datetime) -> tuple[StoredList, ...]:
         key = (authority_id(issuer), received)
         if key not in self._lists:
-            self._lists[key] = ()  # whoever signs a list may be looked up in this very table
+            self._lists[key] = ()  # the signer of a list may be looked up in this very table
             found: dict[tuple[str, str], StoredList] = {}
             for place, file in enumerate(self.files):
                 if file.kind != "crl":

@@ -9,7 +9,7 @@ Steps for an answer, in the order of the code:
    (`pki.revocation.authorised_signers`)
 4. the nonce is that of the question, where the answer has one; whether it must have one is for the caller to say
 5. of its single answers the one about this certificate: issuer's name and key by SHA-1 or SHA-2 (as an identifier
-   SHA-1 does no harm: whoever finds a second issuer with both hashes has broken more), and the serial number
+   SHA-1 does no harm: a second issuer with both hashes would break far more), and the serial number
 6. its times: thisUpdate is not in the future, nextUpdate has not passed
 7. a `good` about a certificate that has expired says nothing, unless the responder keeps such ones (archiveCutoff)
 """
@@ -57,7 +57,7 @@ class CertId(NamedTuple):
 
 
 class Single(NamedTuple):
-    """One single answer, as it stands."""
+    """One single answer, not verified yet."""
 
     id: CertId
     status: AnswerStatus
@@ -69,7 +69,7 @@ class Single(NamedTuple):
 
 
 class OcspResponse(NamedTuple):
-    """A basic response as it stands: nothing of it is believed yet. `responder`: Name (DER) or SHA-1 of a key."""
+    """A basic response, not verified yet. `responder`: Name (DER) or SHA-1 of a key."""
 
     responder_name: bytes | None
     responder_key: bytes | None
@@ -169,7 +169,7 @@ def check_times(single: Single, at: datetime) -> None:
 
 def responder_of(response: OcspResponse, issuer: Certificate, trust: TrustSet, at: datetime,
                  data: RevocationData | None = None) -> Certificate:
-    """2. and 3. Whoever signed the answer and may speak for `issuer`.
+    """2. and 3. The signer of the answer, if authorised by `issuer`.
 
     GatewayError REVOCATION_WEAK_ALGORITHM, _MALFORMED (unknown algorithm), _UNTRUSTED, _ALTERED.
     """

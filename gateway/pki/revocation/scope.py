@@ -1,4 +1,4 @@
-"""Which certificates a revocation list speaks of, and where a certificate says its lists and answers lie.
+"""Which certificates a revocation list covers, and at which URLs a certificate names its lists and answers.
 
 RFC 5280 4.2.1.13 and 4.2.1.15 (distribution points, freshest list), 4.2.2.1 (authority information access),
 5.2.5 (issuing distribution point), 6.3.3 b (whether the one fits the other).
@@ -49,9 +49,9 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a list speaks of. `points` empty: of no point in particular. `by`: the hash of the name of its issuer,
+    """The scope of a list. `points` empty: no distribution point in particular.
 
-    '' where that is the issuer of the certificates.
+    `by`: the hash of the name of its issuer, '' where that is the issuer of the certificates.
     """
 
     users_only: bool = False
@@ -75,7 +75,7 @@ class Scope:
         return " ".join(parts)
 
     def covers(self, certificate: Certificate) -> frozenset[int]:
-        """The reasons for which this list would name the certificate, none where it does not speak of it at all."""
+        """The reasons for which this list would name the certificate, none where it does not cover it."""
         if self.attributes_only or (self.users_only and certificate.is_ca) or (
                 self.authorities_only and not certificate.is_ca):
             return frozenset()
@@ -116,7 +116,7 @@ def name_hash(name: bytes) -> str:
 
 
 def general_name_hash(octets: bytes, name: Tlv) -> str:
-    """Of one GeneralName: a directory name by `name_hash`, all others as they stand."""
+    """Of one GeneralName: a directory name by `name_hash`, all others as written."""
     if name.tag == _DIRECTORY_NAME:
         inner = walk.read(octets, name.body, name.end)
         return name_hash(walk.whole(octets, walk.expect(inner, walk.SEQUENCE)))
@@ -124,7 +124,7 @@ def general_name_hash(octets: bytes, name: Tlv) -> str:
 
 
 def relative_hash(issuer: bytes, rdn: bytes) -> str:
-    """Of a name relative to the issuer of a list: `rdn` is its DER, whatever its tag."""
+    """Of a name relative to the issuer of a list: `rdn` is its DER, with any tag."""
     whole = walk.single(issuer, walk.SEQUENCE)
     return name_hash(sequence(walk.content(issuer, whole), retag(walk.SET, rdn)))
 
@@ -136,7 +136,7 @@ def points_of(certificate: Certificate) -> tuple[Point, ...]:
 
 
 def list_urls(certificate: Certificate) -> tuple[str, ...]:
-    """Where the lists that speak of this certificate lie: URLs of any scheme, in order, each once."""
+    """URLs of the lists that cover this certificate: of any scheme, in order, each once."""
     return _first(url for point in points_of(certificate) for url in point.urls)
 
 

@@ -3,10 +3,10 @@
 In the order of the code:
 
 1. what names it: entries of every list whose scope covers it (deltas laid over their base: RFC 5280 5.2.4; what a
-   delta without its base names counts too, what it lifts does not), and the OCSP answer. Revoked is revoked, whatever
-   the age of the list. A hold counts until something newer that would name holds does not know it
-2. what clears it: lists that cover it and do not name it, an answer that says good. A list speaks only of
-   certificates that had not expired when its row began (`StoredList.since`); together they must speak of all reasons
+   delta without its base names counts too, what it lifts does not), and the OCSP answer. Revoked is revoked, at any
+   age of the list. A hold counts until something newer that would name holds does not know it
+2. what clears it: lists that cover it and do not name it, an answer that says good. A list covers only
+   certificates that had not expired when its row began (`StoredList.since`); together they must cover all reasons
    (RFC 5280 6.3.3). It is good at t where the data are in force at reception, or were made after t
 3. else nothing is known
 
@@ -42,7 +42,7 @@ Want = Callable[[Certificate, Certificate], None]
 class _Row:
     """One full list with the delta that belongs to it, if there is one.
 
-    `lone`: `full` is itself a delta, whose base is not here. It names, and clears nobody.
+    `lone`: `full` is itself a delta without its base here. It can revoke, and never clears.
     """
 
     scope: Scope
@@ -88,7 +88,7 @@ def answer_fresh_until(stored: StoredAnswer) -> datetime:
 class StoredRevocation:
     """See pki.revocation.verdict.RevocationData. One per process; safe on many threads.
 
-    `want`: told of a certificate about which nothing fresh is known; it may wait a little and fetch, after which the
+    `want`: called with a certificate without fresh data; it may wait a little and fetch, after which the
     store is asked once more.
     """
 
@@ -161,7 +161,7 @@ class StoredRevocation:
         rows, before = self._rows.get(authority), self._rows
         if rows is None:
             rows = rows_of(self._store.lists(authority))
-            before[authority] = rows  # if they were dropped meanwhile, into what nobody reads any more
+            before[authority] = rows  # if they were dropped meanwhile, into a table that is not read any more
         return rows
 
     def _answer_of(self, authority: str, serial: int) -> StoredAnswer | None:

@@ -1,9 +1,9 @@
 """Was it revoked at t? What the three modes make of what the table knows.
 
 Modes, for signers, time-stampers and recipients each:
-- `none`: nobody asks, nothing is told
-- `soft`: what is known counts; where nothing is known it is told (revocation.not_checked), the verdict stays, and
-  acts that need fresh data are refused
+- `none`: revocation is not looked up and not reported
+- `soft`: what is known counts; where nothing is known it is reported (revocation.not_checked), the verdict stays, and
+  acts that need fresh data are rejected
 - `require`: where nothing is known the verdict is indeterminate (revocation.unavailable)
 
 A revocation counts if its date is not after t; `pki.path.validation` is never asked with revocation data, since
@@ -54,7 +54,7 @@ class RevocationData(Protocol):
         ...
 
     def known(self, certificate: Certificate, issuer: Certificate, at: datetime, received: datetime) -> Known:
-        """Whether it was revoked at `at`. Never raises: what cannot be told is unknown."""
+        """Whether it was revoked at `at`. Never raises: a failure to find out is unknown."""
         ...
 
 
@@ -70,7 +70,7 @@ class NoRevocationData:
 
 @dataclass(frozen=True, slots=True)
 class RevocationVerdict:
-    """`status` VALID, INVALID or INDETERMINATE with its `reason`; `note` is told and decides nothing.
+    """`status` VALID, INVALID or INDETERMINATE with its `reason`; `note` is reported and decides nothing.
 
     `fresh`: every certificate below the anchor is known to be good, on data in force at reception. `until`: the
     verdict may be another one after this.

@@ -1,4 +1,4 @@
-"""What came back: a mail of ours that did not reach its reader, or reached one who says that it was not his doing.
+"""Bounced or denied mail: a mail of the gateway that did not reach its reader, or whose reader denies the order.
 
 Each service's store of what it sent is one of these; the service's inbound way finds the id in the return path or in
 the Message-ID (services.verp), so that no stranger can name one.
@@ -12,13 +12,13 @@ DIAGNOSTIC_CHARACTERS_MAX: Final = 300  # printable ASCII of a stranger's mail s
 
 
 class BounceBook(Protocol):
-    """GatewayError(STORE_UNAVAILABLE, retry=True) from every method that cannot tell."""
+    """GatewayError(STORE_UNAVAILABLE, retry=True) from every method if the store does not answer."""
 
     def bounced(self, identifier: str, status: str, diagnostic: str, permanent: bool,  # noqa: FBT001 - always named
                 at: datetime) -> bool:
         """Notes that the mail with this id came back; durable when it returns. True: this was not known before.
 
-        `status`: RFC 3463, such as `5.1.1`; `diagnostic`: what the recipient's server said, at most
+        `status`: RFC 3463, such as `5.1.1`; `diagnostic`: the reply of the recipient's server, at most
         DIAGNOSTIC_CHARACTERS_MAX of printable ASCII, '' for nothing; `permanent`: it will not be tried again.
         False, and nothing is changed: there is no such mail, or the same or a permanent one was noted before.
         """
@@ -47,9 +47,9 @@ class CodeBook(BounceBook, Protocol):
         ...
 
     def disown(self, identifier: str, at: datetime) -> bool:
-        """The customer says that this code was not his doing: no more codes for him until somebody unblocks him, and
+        """The customer denies the order of this code: no more codes for them until an operator unblocks them.
 
-        those that live are dead; one commit, durable when it returns. It counts once for each code, so that a mail
+        Their live codes are dead; one commit, durable when it returns. It counts once for each code, so that a mail
         that was kept and comes again undoes no unblocking. True: this call did it.
         """
         ...
@@ -59,8 +59,8 @@ class CodeBook(BounceBook, Protocol):
         ...
 
     def note(self, identifier: str, what: str, at: datetime) -> None:
-        """Remembers with the code that something was told of it, in a word (`alarmed`, `doubted`), at most 32 ASCII
+        """Records a word about the code's report (`alarmed`, `doubted`), at most 32 ASCII letters.
 
-        letters: what was done is not done again when the same mail comes again. Calling it twice changes nothing.
+        So an act is not repeated when the same mail comes again. Calling it twice changes nothing.
         """
         ...

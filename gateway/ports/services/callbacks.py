@@ -1,4 +1,4 @@
-"""What clients are told of later: events, filed with what they are about, and called out until somebody takes them."""
+"""Events for clients: filed with their subject, and sent to the callback until the client accepts them."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field

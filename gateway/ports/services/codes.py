@@ -1,4 +1,4 @@
-"""The store of codes: that there was one, for whom, and what became of it; never the code, nor what was paid."""
+"""The store of codes: that there was one, for whom, and its result; never the code or the transaction."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from gateway.errors import Reason
 
 
 class CodeState(StrEnum):
-    """Only LIVE can be used. A code whose life has ended is EXPIRED, whatever the row says."""
+    """Only LIVE can be used. A code whose life has ended is EXPIRED, with any state in the row."""
 
     LIVE = "live"
     USED = "used"
@@ -90,7 +90,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A customer who gets no codes. `by`: who blocked him."""
+    """A customer who gets no codes. `by`: who blocked them."""
 
     customer: str
     at: datetime
@@ -112,7 +112,7 @@ Compare = Callable[[CodeRow], Reason | None]
 class CodeStore(Protocol):
     """Every write is durable when the method returns, in one commit.
 
-    GatewayError(STORE_UNAVAILABLE, retry=True) from every method that cannot tell.
+    GatewayError(STORE_UNAVAILABLE, retry=True) from every method if the store does not answer.
     """
 
     def issue(self, row: CodeRow, limits: SendLimits, lock: FailureLock | None = None) -> Reason | None:
@@ -157,7 +157,7 @@ class CodeStore(Protocol):
         ...
 
     def block(self, block: Block, noted: tuple[str, str] | None = None) -> Blocked | None:
-        """Blocks the customer and his live codes.
+        """Blocks the customer and their live codes.
 
         `noted`: (code_id, what) that is noted with it. None, and nothing is changed: it was noted before, or there is
         no such code.

@@ -9,7 +9,7 @@ from gateway.ports.services.statements.rows import Delivery
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far the log was read: in this very file (device and inode tell it from the next one), so many octets."""
+    """How far the log was read: in this very file (by device and inode), so many octets."""
 
     device: int
     inode: int
@@ -18,7 +18,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryBatch:
-    """Deliveries, and the place behind the lines that told them. `lost`: what lay before could not be read."""
+    """Deliveries, and the place behind their lines. `lost`: earlier lines could not be read."""
 
     deliveries: Sequence[Delivery]
     place: Place
@@ -33,5 +33,5 @@ class DeliveryLog(Protocol):
         ...
 
     def keep(self, place: Place) -> None:
-        """Durable: what was told up to here has been taken. INPUT_UNREADABLE where that cannot be written."""
+        """Records, durably, that the lines up to here were processed. INPUT_UNREADABLE where that cannot be written."""
         ...

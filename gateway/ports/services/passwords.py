@@ -8,8 +8,8 @@ from typing import Protocol
 class Handover:
     """One password for one recipient of one mail.
 
-    `key`: the same whenever this mail is tried again, as is the password: whoever has handed it over already just
-    says so. `customer`: the number of the customer with this address, None: nobody is known by it. `sender`: the
+    `key`: the same at each retry of this mail, as is the password: a receiver that has handed it over already only
+    confirms. `customer`: the number of the customer with this address, None: the address belongs to none. `sender`: the
     mail's From; `message_id` with its brackets, '' for none.
     """
 
@@ -26,9 +26,9 @@ class Passwords(Protocol):
     """Thread-safe."""
 
     def hand_over(self, handover: Handover) -> None:
-        """Returns once somebody has taken it upon himself. GatewayError(PASSWORD_NOT_HANDED_OVER, retry=True) if not,
+        """Returns once the receiver has accepted the task. GatewayError(PASSWORD_NOT_HANDED_OVER, retry=True) if not.
 
-        whatever the reason; its `detail` never holds the password.
+        Its `detail` never holds the password.
         """
         ...
 

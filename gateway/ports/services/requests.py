@@ -13,7 +13,7 @@ class Answered:
 
 
 class Requests(Protocol):
-    """`key` and `digest` are MACs: what they stand for cannot be found out from them.
+    """`key` and `digest` are MACs: their input cannot be derived from them.
 
     GatewayError(STORE_UNAVAILABLE, retry=True) if the database does not answer.
     """
@@ -24,8 +24,8 @@ class Requests(Protocol):
         All three are called by the thread that does the work. The claim counts from the act on that the request stands
         for; until then the same request may begin a second time, and is refused when it acts.
 
-        REQUEST_KEY_CONFLICT: the key was another request's. REQUEST_IN_PROGRESS (retry): somebody works on it now.
-        The claim of a process that has died holds nobody up.
+        REQUEST_KEY_CONFLICT: the key was another request's. REQUEST_IN_PROGRESS (retry): it is in work.
+        The claim of a process that has died delays no request.
         """
         ...
 

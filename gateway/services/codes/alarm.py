@@ -28,9 +28,9 @@ class Alarm:
     send: Callable[[Mail], Outcome]
 
     def raised(self, issued: IssuedTo, at: datetime, *, proven: bool) -> GatewayError | None:
-        """None: it has left. `proven`: the customer is blocked; else somebody answered who could not prove himself.
+        """Sends the alarm; None: it has left. The same alarm sent again has the same Message-ID.
 
-        The same alarm again has the same Message-ID.
+        `proven`: the customer is blocked. Otherwise the sender of the answer could not prove who they are.
         """
         outcome = self.send(self._mail(issued, at, proven=proven))
         if outcome.answer is Settled.TAKEN:

@@ -16,7 +16,7 @@ _DISOWNED: Final = "disowned"
 
 
 class Book:
-    """See ports.services.bounces.CodeBook. What it does is told to the client that issued the code."""
+    """See ports.services.bounces.CodeBook. Its acts are reported to the client that issued the code."""
 
     def __init__(self, store: CodeStore, sink: EventSink) -> None:
         self._store = store

@@ -57,7 +57,7 @@ def derived(keys: CodeKeys, linked: Linked) -> str:
 
 
 def digest(keys: CodeKeys, linked: Linked) -> bytes:
-    """By which a changed transaction is told from a wrong code; without the keys it tells nothing."""
+    """Distinguishes a changed transaction from a wrong code; without the keys it reveals nothing."""
     return hmac.digest(keys.digest, canonical(linked), "sha256")
 
 

@@ -15,12 +15,12 @@ EventKind = Literal["accepted", "delivered", "failed", "bounced", "blocked"]
 
 @dataclass(frozen=True, slots=True)
 class CodeEvent:
-    """What the issuer's callback hears. Events of one code are told in their order.
+    """An event for the issuer's callback. The callback gets the events of one code in their order.
 
-    accepted: it was ordered, and will be sent. delivered: the next hop has the mail. failed: it did not get it, and the
-    code is cancelled, for `reason`. bounced: the mail came back from one of the addresses (`detail`: RFC 3463 status).
-    blocked: the customer said that it was not his doing, or the bank blocked him; his codes are dead.
-    `mail`: which of the code's mails, from 1; 0 where it is about none.
+    accepted: the gateway took the order and will send. delivered: the next hop has the mail. failed: the next hop did
+    not get it, and the code is cancelled, for `reason`. bounced: the mail came back from one of the addresses
+    (`detail`: RFC 3463 status). blocked: the customer denied the order, or the bank blocked them; their codes are dead.
+    `mail`: which of the code's mails, from 1; 0 for events about none.
     """
 
     kind: EventKind
@@ -47,7 +47,7 @@ def event(kind: EventKind, row: CodeRow, at: datetime, reason: Reason | None = N
 
 
 def publish(sink: EventSink, *events: CodeEvent) -> None:
-    """What happened has happened: an event that cannot be told changes nothing of that, and is a critical line."""
+    """Publishes events. A failure to publish changes no result; it is logged as critical."""
     try:
         if events:
             sink(events)

@@ -1,16 +1,16 @@
-"""What comes back of codes: bounces, and answers of customers who say that it was not their doing.
+"""Inbound mail about codes: bounces, and replies of customers who deny the order.
 
-Every answer of a person to a mail with a code is a "not me": the mail says so, and words would have to be understood
-in every language. It blocks only if
+Every person's reply to a mail with a code is a "not me". The mail says so, and the gateway cannot understand words in
+every language. A reply blocks only if
 
 1. it names the code's mail: by its Message-ID in In-Reply-To or References, or by the return path that it is sent to;
 2. it is signed, whole, and judged trusted: valid, and by the From (`pki.identity` mints the proof);
-3. the signer's certificate is bound to the customer whose code it was, and to nobody else;
+3. the signer's certificate is bound to the customer whose code it was, and to no other;
 4. it was signed after the code was issued: an older mail of the customer, sent again with our id, is no answer.
 
-Then the customer is blocked first, which is one commit and counts once for each code; the bank's alarm follows, and is
-tried again with the mail until it has left. Any other answer blocks nothing and is refused, so that whoever wrote it
-knows; the bank hears of it once for each code, for it may be the customer in need.
+The gateway then blocks the customer first: one commit, counted once for each code. The bank's alarm follows; it is
+tried again with the mail until it has left. Any other reply blocks nothing and is rejected, so that its sender knows.
+The bank hears of such a reply once for each code, because it may be the customer in need.
 """
 
 from collections.abc import Callable
@@ -106,7 +106,7 @@ class CodeMail:
         trouble = self._alarm.raised(issued, now, proven=what == ALARMED)
         if trouble is not None and trouble.retry:
             return TryLater(trouble.reason, trouble.detail)
-        if trouble is not None:  # it never will; the block stands, and the log is what is left
+        if trouble is not None:  # a permanent error; the block stays, and the log has the alarm
             log.critical("code.alarm_rejected", incident=mail.origin.incident, code_id=issued.code_id,
                          reason=str(trouble.reason), detail=trouble.detail)
         self._book.note(identifier, what, now)
@@ -121,7 +121,7 @@ class _Returned:
 
     def bounced(self, identifier: str, status: str, diagnostic: str, permanent: bool,  # noqa: FBT001 - as the port
                 at: datetime) -> bool:
-        """See BounceBook. An alarm that nobody got is worth waking somebody."""
+        """See BounceBook. An alarm that did not arrive is logged as critical."""
         if not is_alarm(identifier):
             return self.book.bounced(identifier, status, diagnostic, permanent, at)
         log.critical("code.alarm_bounced", id=identifier, status=status, detail=diagnostic)
@@ -129,5 +129,5 @@ class _Returned:
 
 
 def _signing_time(opened: Opened, certificate: bytes) -> datetime | None:
-    """When the signer says that he signed (RFC 5652 11.3): a signed attribute, so no other can have written it."""
+    """The signing time that the signer states (RFC 5652 11.3): a signed attribute, so no other can have written it."""
     return next((one.signing_time for one in opened.verdicts.signature.signers if one.certificate == certificate), None)

@@ -1,13 +1,13 @@
 """The life of a code: issued, sent again, verified once, cancelled. `app.codes.service` builds it.
 
-1. Who: a customer of the bank, not blocked, with an address whose certificate is bound to this very customer. Nobody
-   else gets the mail, and without one there is no code: the caller learns this at once and may choose another channel.
+1. Who: a customer of the bank, not blocked, with an address whose certificate is bound to this very customer. No other
+   gets the mail. Without one there is no code: the caller learns this at once and may choose another channel.
 2. What: the order in one spelling (`transaction`), limits, a random id and nonce.
 3. The code is noted as live, in one commit that also replaces the one before and counts for the limits.
 4. The mail leaves by the one outbound way, signed and encrypted or not at all. The next hop's 250 ends it well.
-   Whatever else happens, the code is cancelled: no code waits in a queue of ours, and the caller knows.
+   With any other result the code is cancelled: no code waits in the gateway's queue, and the caller knows.
 
-Neither the code nor what is paid is kept: both are made again of what the caller presents.
+The gateway keeps neither the code nor the transaction: it derives both again from what the caller presents.
 """
 
 import hmac
@@ -223,7 +223,7 @@ class Codes:
             raise GatewayError(_ENDED[state])
 
     def _cancelled(self, row: CodeRow) -> None:
-        """Where the store cannot be told, the code dies of age; nobody has it."""
+        """Cancels the code. If the store is unavailable, the code expires; no customer has it."""
         try:
             self.desk.store.end(row.code_id, CodeState.CANCELLED)
         except GatewayError as trouble:
@@ -234,7 +234,7 @@ class Codes:
 
 
 def _checked(order: Order, terms: Terms, writer: Writer) -> int:
-    """2. How long the code lives, in seconds. INPUT_MALFORMED names the field, never what stands in it."""
+    """2. How long the code lives, in seconds. INPUT_MALFORMED names the field, never its value."""
     life = min(terms.life_s_max, terms.life_s if order.life_s is None else order.life_s)
     digits = terms.digits if order.digits is None else order.digits
     reference = order.reference
@@ -258,12 +258,12 @@ def _linked(row: CodeRow, transaction: Transaction | None) -> Linked:
 
 
 def _is_bound(answer: CertificateAnswer, number: str) -> bool:
-    """An address of one customer with the certificate of another would show him the code."""
+    """An address of one customer with the certificate of another would show that customer the code."""
     return isinstance(answer, Found) and answer.enrolled and all(row.customer == number for row in answer.rows)
 
 
 def _without(answers: tuple[CertificateAnswer, ...]) -> GatewayError:
-    """Why nobody can be written to: what may pass goes before what is so, and that before what is not there."""
+    """Why no address can be written to: temporary reasons first, then permanent ones, then absence."""
     if any(isinstance(one, Unavailable) for one in answers):
         return GatewayError(Reason.CERTIFICATE_UNAVAILABLE, retry=True)
     if any(isinstance(one, Conflict | Found) for one in answers):

@@ -19,7 +19,7 @@ from gateway.ports.services.codes import CodeRow, CodeState
 from gateway.services.codes.transaction import Batch, Money, Payee, Payment, Transaction
 from gateway.services.verp import Verp
 
-_BARELY_S: Final = 5  # whoever was promised five minutes reads of five, not of four
+_BARELY_S: Final = 5  # a code of five minutes, sent a moment later, still says five
 _REHEARSED_LIFE: Final = timedelta(minutes=5)
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 
@@ -59,7 +59,7 @@ def write(sender: Sender, row: CodeRow, code: str, transaction: Transaction | No
         "code", row.language, values(row, code, transaction, now, answers=bool(sender.bounces)))
     octets = compose(letter, Heading(
         sender.from_, to, f"<{sender.returns.message_id(identifier)}>", now, reply_to=sender.bounces,
-        more=(b"Auto-Submitted: auto-generated\r\n",)))  # RFC 3834 5: nobody's absence is told to it
+        more=(b"Auto-Submitted: auto-generated\r\n",)))  # RFC 3834 5: no absence note answers it
     path = sender.returns.address(identifier) if sender.bounces else sender.from_
     # Of several addresses none that cannot be had keeps the others from the mail.
     origin = Origin(ours=True, client=row.client, received_at=now, incident=secrets.token_hex(8), listener="codes",
@@ -69,7 +69,7 @@ def write(sender: Sender, row: CodeRow, code: str, transaction: Transaction | No
 
 
 def _written(asked: str, chosen: str) -> str:
-    """An English letter has English amounts, whatever was asked for; that to Austria has Austrian ones."""
+    """The form of amounts: English letters have English amounts; those to Austria have Austrian ones."""
     return asked if asked.partition("-")[0] == chosen.partition("-")[0] else chosen
 
 
@@ -150,4 +150,4 @@ def _amount(money: Money, language: str) -> str:
 def _shown(payee: Payee) -> Mapping[str, str]:
     account = payee.account
     groups = [account[start:start + 4] for start in range(0, len(account), 4)]
-    return {"name": payee.name, "account": " ".join(groups) if _IBAN.fullmatch(account) else account}
+    return {"name": payee.name, "account": " ".join(groups) if _IBAN.fullmatch(account) else account, "amount": ""}

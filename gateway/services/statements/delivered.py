@@ -1,4 +1,4 @@
-"""What the mail server behind us tells of mails, taken over into the items; each line is taken once, or once more."""
+"""Copies the next hop's log lines about mails into the items; a line may be copied twice, and that is harmless."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
-"""A run from its file to its end: looked at, planned, worked on by processes, finished. One process leads each run.
+"""Leads a run from its file to its end: examine, plan, let processes work, finish. One process leads each run.
 
-Whoever leads may die at any moment: another one leads then, and goes on where the store says that it was.
+The leader may die at any moment. Another process then leads, and continues at the state in the store.
 """
 
 from collections.abc import Callable
@@ -44,8 +44,8 @@ class WorkerPool(Protocol):
 class Leading:
     """What the leader needs. `spec_of`: the run's file, with the links in its paths followed.
 
-    `source_of`: the source's file, of a query what was read by it. `gate` raises RUN_THRESHOLD if too many mails could
-    not go; None: whoever starts the run has looked. `alive` is called while the leader makes progress.
+    `source_of`: the source's file; of a query, its rows in a file. `gate` raises RUN_THRESHOLD if too many mails
+    could not go; None: the starter of the run has examined it. `alive` is called while the leader makes progress.
     """
 
     store: StatementStore
@@ -62,7 +62,7 @@ class Leading:
 
 
 def drive(leading: Leading, run_id: str) -> RunRow:
-    """Until the run has ended, is paused, or the process is to end; how it stands then.
+    """Leads until the run has ended, is paused, or the process is to end; returns its state.
 
     A fault that time does not heal, and every surprise, stops this run by its name: other runs go on.
     RUN_STATE (retry) if another process leads it; RUN_UNKNOWN; STORE_UNAVAILABLE (retry).
@@ -87,7 +87,7 @@ def drive(leading: Leading, run_id: str) -> RunRow:
             raise
         except Exception as unexpected:  # noqa: BLE001 - as above
             stop(store.runs, run_id, Reason.INTERNAL, where(unexpected))
-        _say_what_others_have(store, run_id)  # before: nobody must read `done` of a run that sent nothing
+        _say_what_others_have(store, run_id)  # first, so that a run that sent nothing is never shown as `done`
         store.runs.finish(run_id, leading.clock.now())
     finally:
         store.runs.leave(run_id)
@@ -113,7 +113,7 @@ def _say_what_others_have(store: StatementStore, run_id: str) -> None:
 
 
 def stop(runs: RunStore, run_id: str, reason: Reason, detail: str) -> None:
-    """Stops a run that has not begun to send; pauses one that has. Logs an alert unless it stands already.
+    """Stops a run that has not begun to send; pauses one that has. Logs an alert unless it has stopped already.
 
     STORE_UNAVAILABLE (retry).
     """
@@ -133,7 +133,7 @@ def _known(runs: RunStore, run_id: str) -> RunRow:
 def _begin(leading: Leading, run: RunRow) -> None:
     """NEW to RUNNING."""
     store = leading.store
-    if run.kind == "recall" and run.state in {RunState.NEW, RunState.PLANNING}:  # whatever has become of its source
+    if run.kind == "recall" and run.state in {RunState.NEW, RunState.PLANNING}:  # its source may be gone
         withdraw(run, store.plans, leading.held, leading.clock)
     if run.state not in {RunState.NEW, RunState.PLANNING}:
         return

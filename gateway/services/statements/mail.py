@@ -22,9 +22,9 @@ _PDF = "application/pdf"
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """In whose name. `bounces`: mailbox of bounces, '' = none; `returns` names mails in either case.
+    """The sender of a run's mails. `bounces`: mailbox of bounces, '' = none; `returns` names mails in either case.
 
-    Answers go to `from_`, where people are: nobody reads what comes to the mailbox of bounces.
+    Replies go to `from_`, where people read; no person reads the mailbox of bounces.
     """
 
     from_: str

@@ -1,7 +1,7 @@
 """Rows become items, a chunk at a time, each one commit: after a crash planning goes on where it ended.
 
-Nothing leaves meanwhile. A statement that another item has is repeated and never goes; a row that is wrong is refused
-and told by its number.
+Nothing leaves meanwhile. A statement that another item has is repeated and never goes. A wrong row is rejected and
+reported by its number.
 """
 
 from collections import deque
@@ -26,7 +26,7 @@ CHUNK_PART: Final = 40  # of what is planned before it
 
 def plan(run: RunRow, spec: Spec, path: Path, store: PlanStore, series: Series, clock: Clock,
          go_on: Callable[[], bool]) -> int | None:
-    """All rows of a run that is PLANNING, and how many. None: `go_on` said no, and the rest is planned another time.
+    """Plans all rows of a run that is PLANNING; returns their number. None: `go_on` returned False, call again later.
 
     GatewayError INPUT_UNREADABLE, CONFIG_INVALID, STORE_UNAVAILABLE (retry).
     """
@@ -80,9 +80,9 @@ def _replaces(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: PlanStor
 
 def _recalls(run: RunRow, spec: Spec, rows: list[Row | BadRow], store: PlanStore, series: Series
              ) -> Iterator[NewItem]:
-    """A notice to everybody who got something, or may have; nobody else hears of it, not even as refused.
+    """A notice to each customer who got a statement, or may have got one; others are not listed, not even as rejected.
 
-    Nor whoever has what replaces it: he would throw away the right one.
+    A customer who has the replacement gets none either: they would throw away the right one.
     """
     everything = list(_statements(run, spec, rows, store, series))
     asked = [one.series for one in everything if one.series]

@@ -3,7 +3,7 @@
 The rules are asked as they are for a mail, with the same facts, by the same code. Customers and certificates are read
 by the thousand, so that a million takes less than a minute. What is looked at, in the order of the code:
 
-1. the row itself: is it one, does its statement stand in the source before, was it sent by another run
+1. the row itself: is it one, is its statement in the source before, was it sent by another run
 2. the customer: is there one, has it an address, is that one, is an address of the row another customer's; are its
    codes blocked, which stops no statement
 3. the document: is it there, whole, not locked, not too large; of a sample: is it sound inside, and accessible. What
@@ -37,7 +37,7 @@ class Slim:
 
     `series`: of each customer's statement, as the run will name it; () where that is not looked at. `repeated`:
     customers whose statement is in the source before. `content`: a hash of what is sent, of this process; `differs`:
-    what was before is another document, so that nobody can say which of them is right.
+    the row before names another document, and it is unknown which is right.
     """
 
     number: int

@@ -1,8 +1,7 @@
-"""What became of a run, counted mail by mail; and the same as CSV, a line for each.
+"""Counts the result of a run mail by mail; the same as CSV, a line for each mail.
 
-Delivered is what the recipient's own mail server has answered for, as Postfix's log tells it (`delivered`), never that
-our next hop took it: as long as nothing is known it stays `sent`. Where no log is read, how many were delivered or
-deferred is unknown, which is not zero.
+Delivered means that the recipient's own mail server accepted the mail, as Postfix's log reports it (`delivered`). The
+next hop's acceptance is only `sent`. Where no log is read, the numbers of delivered and deferred are unknown, not zero.
 """
 
 import csv
@@ -25,7 +24,7 @@ _ANSWER_CHARACTERS: Final = 160
 
 
 class Fate(StrEnum):
-    """What became of a mail so far, in the order in which reports show it."""
+    """The delivery status of a mail so far, in the order in which reports show it."""
 
     DELIVERED = "delivered"  # the recipient's server has it
     SENT = "sent"  # the next hop has it, more is not known
@@ -42,18 +41,18 @@ _OF_STATE: Final = {ItemState.PLANNED: Fate.OPEN, ItemState.SENDING: Fate.OPEN, 
                     ItemState.HELD: Fate.HELD, ItemState.REFUSED: Fate.REFUSED, ItemState.REPEATED: Fate.REPEATED,
                     ItemState.CANCELLED: Fate.CANCELLED}
 _OF_DELIVERY: Final = {"delivered": Fate.DELIVERED, "deferred": Fate.DEFERRED, "bounced": Fate.BOUNCED}
-_OF_LOG: Final = frozenset({Fate.DELIVERED, Fate.DEFERRED})  # what Postfix's log alone can tell
+_OF_LOG: Final = frozenset({Fate.DELIVERED, Fate.DEFERRED})  # known from Postfix's log alone
 TO_LOOK_AFTER: Final = frozenset({Fate.REFUSED, Fate.BOUNCED, Fate.DEFERRED, Fate.HELD, Fate.REPEATED})
 
 
 def fate(item: ItemRow) -> Fate:
-    """What became of it."""
+    """The delivery status of an item's mail."""
     return _OF_STATE.get(item.state) or _OF_DELIVERY.get(item.delivery, Fate.SENT)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A mail that somebody can look after. `reason`: a Reason's value, or '' where a server's answer says why."""
+    """A mail that the operator can look after. `reason`: a Reason's value, or '' where a server's answer says why."""
 
     row: int
     customer: str

@@ -1,4 +1,4 @@
-"""What may be asked of runs: take one, tell of it, pause, resume, cancel. HTTP and commands call this alike.
+"""Use cases of runs: accept, show, pause, resume, cancel. HTTP and commands call the same functions.
 
 Nothing is sent here: `drive` does that, in the process of `sealgate statements send` or of the supervisor's child.
 """
@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ _OPEN: Final = (RunState.NEW, RunState.PLANNING, RunState.RUNNING, RunState.PAUS
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A run and how far it is. `rate`: mails a second since it began; `rest_s`: None if nobody knows."""
+    """A run and how far it is. `rate`: mails a second since it began; `rest_s`: None if unknown."""
 
     run: RunRow
     counts: Counts
@@ -52,11 +53,11 @@ class Statements:
 
     def create(self, client: str, given: str | Mapping[str, Any], *, base: Path | None = None,
                run_id: str | None = None, name: str = "run") -> RunRow:
-        """Takes a run; it begins as soon as somebody drives it. `given`: a run's file as text, or its values.
+        """Accepts a run; it begins once a process leads it. `given`: a run's file as text, or its values.
 
-        `base`: the directory of its file, from which its paths are relative; None: over HTTP, all lies below
+        `base`: the directory of its file, from which its paths are relative; None: over HTTP, all paths are below
         `statements.sources`. `run_id`: 16 hex digits that the caller chose, so that the same call makes no second run
-        (derived from the idempotency key). `name`: of the file, in what is told of it.
+        (derived from the idempotency key). `name`: of the file, for reports.
         Over HTTP no file of the run is opened: a file that cannot be read stops the run when it begins.
         REQUEST_KEY_CONFLICT if the id is another run's; CONFIG_INVALID with all problems, USAGE, INPUT_UNREADABLE;
         PDF_NOT_MADE if there is no such template of documents, RUN_CHANGED if it is another than the run names.
@@ -82,7 +83,7 @@ class Statements:
         """Takes a run of notices to all who have what an ended run sent. RUN_UNKNOWN, RUN_STATE."""
         before = self._ended(about)
         spec = self.spec(before)
-        sha256 = before.sha256 if spec.source.sql is None else ""  # the rows of a query are asked for anew
+        sha256 = before.sha256 if spec.source.sql is None else ""  # the query runs again
         return self._add(client, spec, None, kind="recall", about=about, sha256=sha256)
 
     def _ended(self, about: str) -> RunRow:
@@ -116,9 +117,10 @@ class Statements:
             raise GatewayError(Reason.REQUEST_KEY_CONFLICT)
         return known
 
-    def list(self, *, client: str | None = None, limit: int = 100) -> Sequence[RunRow]:
-        """The newest first; `client`: only its own."""
-        return self._store.runs.runs(client=client, limit=limit)
+    def list(self, *, client: str | None = None, limit: int = 100,
+             before: tuple[datetime, str] | None = None) -> Sequence[RunRow]:
+        """The newest first; `client`: only its own; `before`: those after the run of this time and id."""
+        return self._store.runs.runs(client=client, limit=limit, before=before)
 
     def show(self, run: str, *, client: str | None = None) -> Shown:
         """RUN_UNKNOWN if there is none, or if it is not the client's."""
@@ -147,7 +149,7 @@ class Statements:
     def cancel(self, run: str, *, client: str | None = None) -> RunRow:
         """What has not left does not leave any more. RUN_STATE if it has ended; cancelling twice changes nothing."""
         row = self._move(run, client, (*_OPEN, RunState.CANCELLED), RunState.CANCELLED, "run.cancel")
-        if self._store.runs.lead(run):  # nobody works on it: it ends here
+        if self._store.runs.lead(run):  # no process works on it: it ends here
             try:
                 self._store.runs.finish(run, self._clock.now())
             finally:
@@ -200,7 +202,7 @@ class Statements:
         return spec.source.path or self._reports / f"{run.id}.rows.jsonl"
 
     def forget_rows(self, run: RunRow) -> None:
-        """Of a run that has ended: what its query gave, or a killed process had of it, for accounts stand in it."""
+        """Deletes an ended run's query result, also that of a killed process, because it has account numbers."""
         spec = self.spec(run)
         if spec.source.sql is not None:
             path = self.source_of(run, spec)

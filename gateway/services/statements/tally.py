@@ -1,7 +1,7 @@
 """What a pre-flight has found so far: counts that can be added up, so that several processes count together.
 
-No account number stands here, and of documents the file name alone. A customer's number and address are told where
-somebody has to look after them.
+It holds no account number, and of documents only the file name. It names a customer's number and address only where
+the operator has to look after them.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ class Channel(StrEnum):
     HELD = "held"
     PLAIN = "plain"
     DIRECTORY = "directory"  # a directory outside is asked when it is sent
-    SENT_BEFORE = "sent_before"  # by another run, or it stands in the source before
+    SENT_BEFORE = "sent_before"  # by another run, or it is in the source before
     LATER = "later"  # temporary trouble: `reason`
     REFUSED = "refused"  # `reason`
 
@@ -38,7 +38,7 @@ LEAVING: Final = (Channel.SEALED, Channel.ENCRYPTED_PDF, Channel.PLAIN, Channel.
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that somebody can look after. `row`: of the source, from 1; `what`: what it is about, or ''.
+    """A finding that the operator can look after. `row`: of the source, from 1; `what`: what it is about, or ''.
 
     `warning`: the mail leaves all the same.
     """
@@ -55,7 +55,7 @@ class Tally:
     """See the module. `mails`: one for each row and holder; `rows`: of the source.
 
     `ends`: month (2027-03) to certificates that end in it; `ending`: those that end before the run may have ended.
-    `blocked`: mails to customers who get no codes: they leave all the same, and somebody ought to know.
+    `blocked`: mails to customers who get no codes: they leave all the same, and the report says so.
     `ambiguous`: mails whose statement is in the source with another document before: the run does not start.
     `documents`: looked at; `sampled`: those of them that were looked at thoroughly, `sample_faults` of which cannot go,
     `inaccessible` of these for want of accessibility. `unsampled`: mails that may go, as far as a quick look at their
@@ -99,7 +99,7 @@ class Tally:
         return found
 
     def add(self, other: "Tally") -> None:
-        """Counts of another process. Its problems are taken as far as they are told: see `first_of_each`."""
+        """Counts of another process. Its problems are added as far as they are reported: see `first_of_each`."""
         self.rows += other.rows
         self.mails += other.mails
         self.channels += other.channels

@@ -1,8 +1,8 @@
-"""What an earlier run has in the hold store does not leave any more: after its recall, or after what replaces it.
+"""Removes an earlier run's mails from the hold store: after its recall, or after its replacement.
 
-An item knows what it was held as at its last try. The return path of what is held names its item, so that what was
-held at an earlier try, or by a process that was killed, is found, too. What is taken back twice stays taken back:
-whoever is killed in the midst begins again.
+An item knows its hold id of the last try. The return path of held mail names its item. So mails that were held at an
+earlier try, or by a process that was killed, are found, too. Withdrawing a mail twice has no further effect: a process
+that is killed in the midst begins again.
 """
 
 import re
@@ -20,7 +20,7 @@ from gateway.ports.services.statements.rows import ItemState, RunRow
 
 log = structlog.get_logger("sealgate.statements")
 
-HAND_S: Final = 20.0  # how long a held mail may be in somebody's hand before whoever takes it back rests
+HAND_S: Final = 20.0  # how long another process may have a held mail before the withdrawal pauses
 LOOK_S: Final = 0.2
 _HELD_AS: Final = re.compile(r"\bheld as ([0-9a-f]{12})\b")  # as pipeline.run.held says it
 
@@ -39,10 +39,10 @@ class Held:
 
 
 def withdraw(run: RunRow, store: PlanStore, held: Held, clock: Clock) -> None:
-    """What of the run that this one is about is still held; of a replaced one only what is planned again.
+    """Withdraws held mails of the run that this one is about; of a replaced run only those that are planned again.
 
-    Nobody is told, and a recalled statement may be sent by another run; a replaced one stays its run's own.
-    GatewayError STORE_UNAVAILABLE (retry); JOURNAL_IN_PROGRESS (retry) if somebody has one in hand for long.
+    Customers get no notice. Another run may send a recalled statement; a replaced one stays its run's own.
+    GatewayError STORE_UNAVAILABLE (retry); JOURNAL_IN_PROGRESS (retry) if another process has one for long.
     """
     replaces, withdrawn = run.kind == "replace", 0
     waiting = held.waiting(run.about)
@@ -60,7 +60,7 @@ def withdraw(run: RunRow, store: PlanStore, held: Held, clock: Clock) -> None:
 
 
 def _taken_back(held: Held, hold_id: str) -> bool:
-    """Somebody lets held mail go, one after the other: whoever takes it back meets him, and must not end by that."""
+    """Withdraws one mail. A concurrent release of the same mails must not end the withdrawal."""
     for _ in range(ceil(HAND_S / LOOK_S)):
         try:
             return held.take_back(hold_id)

@@ -1,9 +1,9 @@
-"""One chunk of a run: the task that every worker carries out, whoever hands it to him.
+"""One chunk of a run: the task that every worker carries out, for any leader.
 
-For each open item: the row out of the source, the customer, the document, the mail; then the one outbound way. That it
-leaves is written down before its final dot, together with what became of the one before: one commit a mail, shared by
-all threads (group commit). Whoever is killed leaves at most one mail a thread of which it is unknown whether it left;
-it goes again with the same Message-ID and octets, and is counted.
+For each open item: the row of the source, the customer, the document, the mail; then the one outbound way. Before its
+final dot the worker records that a mail leaves, together with the result of the mail before. That is one commit a mail,
+shared by all threads (group commit). A killed process leaves at most one mail a thread of which it is unknown whether
+it left; it goes again with the same Message-ID and octets, and is counted.
 
 A document can end the process: it needs too much memory, or a library crashes. After such a death the items of the
 chunk are worked on one by one, alone in their process, and each is recorded before. One that was in work at DEATHS_MAX
@@ -82,7 +82,7 @@ class Tools:
 
 
 class _NotNowError(Exception):
-    """The house has trouble: the chunk is given back."""
+    """A dependency failed: the worker returns the chunk."""
 
 
 class _Refused(Exception):  # noqa: N818 - it is no fault of the program
@@ -266,9 +266,9 @@ class _Work:
         return octets
 
     def _one(self, item: ItemRow, row: Row, customer: Customer, to: tuple[str, ...]) -> Settlement | None:
-        """What became of it. None: it is unknown whether it left, and it stays SENDING.
+        """The result of one item. None: it is unknown whether it left, and it stays SENDING.
 
-        One customer's trouble, whatever it is, is his alone.
+        A fault in one customer's data affects only this customer.
         """
         tools, now = self.tools, self.tools.clock.now()
         dated = item.at if item.tries else now.replace(microsecond=0)
@@ -293,7 +293,7 @@ class _Work:
         except GatewayError as trouble:
             outcome = Outcome("", Settled.LATER if trouble.retry else Settled.REFUSED, (), trouble.reason)
             return self._settlement(item, to, outcome, dated, left=left, detail=trouble.detail)
-        except Exception as unexpected:  # noqa: BLE001 - whatever it is, the next customer's mail goes
+        except Exception as unexpected:  # noqa: BLE001 - after any error the next customer's mail goes
             log.error("statement.internal_error", run=self.run.id, row=item.row, where=where(unexpected))  # noqa: TRY400 - no text
             settled = Settled.LATER if item.tries < SURPRISES_MAX else Settled.REFUSED
             return self._settlement(item, to, Outcome("", settled, (), Reason.INTERNAL), dated, left=left)
@@ -312,7 +312,7 @@ class _Work:
             case Settled.LATER:
                 return self._later(base, outcome, dated, left=left)
             case Settled.REFUSED:
-                if item.state is ItemState.SENDING:  # an earlier try whose answer nobody heard
+                if item.state is ItemState.SENDING:  # an earlier try whose answer was lost
                     return replace(base, state=ItemState.REFUSED, detail="it may have left")
                 return replace(base, state=ItemState.REFUSED, free=True)
             case _:
@@ -359,7 +359,7 @@ def lacks(documents: Documents, octets: bytes) -> str:
 
 
 def read_document(documents: Documents, directory: Path, name: str) -> bytes:
-    """A document below the run's directory. PDF_MISSING, also for one that lies elsewhere; else as Documents.check.
+    """A document below the run's directory. PDF_MISSING, also for one elsewhere; else as Documents.check.
 
     Looked at before it is read: a file of any size must not fill the memory, a pipe must not hold a worker permanently.
     """

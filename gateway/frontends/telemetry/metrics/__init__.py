@@ -41,7 +41,7 @@ _samplers: list[Callable[[], None]] = []
 def directory(settings: Settings) -> Path | None:
     """Where the processes count: None where the settings have no section `metrics`.
 
-    What the environment names, for whoever starts the processes may know better; else below the service's runtime
+    The environment's value, because the starter of the processes may know better; else below the service's runtime
     directory (systemd.exec, RuntimeDirectory=), which is memory; else beside the database.
     """
     if settings.metrics is None:
@@ -63,9 +63,9 @@ def of_living(settings: Settings) -> "Living | None":
 
 
 def clean(settings: Settings) -> None:
-    """For whoever starts all processes, before the first of them: what processes of an earlier run counted is gone.
+    """Deletes the counts of an earlier run's processes; called before the first process is started.
 
-    Sets the environment for all that follow. A directory that cannot be had is told; nothing else comes of it.
+    Sets the environment for all that follow. A directory that cannot be made is logged and otherwise ignored.
     """
     place = directory(settings)
     if place is None:
@@ -103,7 +103,7 @@ def begin(settings: Settings | None = None) -> bool:
 
 
 def own_process() -> None:
-    """This process serves, it is no command of somebody's: see `attend`."""
+    """Marks this process as a service, not a command: see `attend`."""
     global _own  # noqa: PLW0603
     _own = True
     begin()
@@ -127,7 +127,7 @@ def counting() -> bool:
 
 def mail_settled(*, direction: str, listener: str, answer: str, reason: Reason | None, seconds: float, size: int,
                  recipients: Iterable[Settled] = ()) -> None:
-    """One mail has its answer. `size` in octets; `recipients`: what became of each."""
+    """One mail has its answer. `size` in octets; `recipients`: the result for each."""
     if _meters is not None:
         _meters.mail(direction, listener, answer, reason, seconds, size, recipients)
 
@@ -151,7 +151,7 @@ def decided(rule: str, end: str) -> None:
 
 
 def observed(direction: str, settled: str) -> None:
-    """In `mode: observe`: what would have become of one recipient's mail."""
+    """In `mode: observe`: the result that one recipient's mail would have had."""
     if _meters is not None:
         _meters.observed(direction, settled).inc()
 
@@ -258,7 +258,7 @@ def ready(kind: str, *, takes_mail: bool) -> None:
 
 
 def sample(read: Callable[[], None]) -> None:
-    """From now on `read` is called every SAMPLE_S seconds, on a thread of its own, to say how things stand.
+    """From now on calls `read` every SAMPLE_S seconds, on a thread of its own, to sample values.
 
     What changes with every mail is looked at now and then: that costs a mail nothing. Not before a fork.
     GatewayError INTERNAL (retry) if the system starts no thread.
@@ -275,6 +275,6 @@ def _keep_sampling() -> None:
         for read in tuple(_samplers):
             try:
                 read()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the others are still looked at
+            except Exception as error:  # noqa: BLE001 - after any error the others are still examined
                 log.warning("metrics.not_sampled", error=type(error).__name__)
         time.sleep(SAMPLE_S)

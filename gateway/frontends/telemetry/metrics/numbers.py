@@ -12,7 +12,7 @@ from gateway.ports.counts import StoreNumbers
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """`store` None: the database does not answer, and what it would have said is left out.
+    """`store` None: the database does not answer, and its values are left out.
 
     `ends`: (what it is, its name in the settings) -> when it ends. `enrolled_ending`: days -> how many certificates
     of customers end within them. `hold_limit`: octets that held mail may take. `spooled`: octets of evidence that

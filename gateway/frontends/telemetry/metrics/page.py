@@ -31,11 +31,11 @@ class Page:
         self._now.register(AtScrape(measure))
 
     def octets(self) -> bytes:
-        """The page. Files that cannot be read are told in the log, and the rest is served."""
+        """The page. Logs files that cannot be read, and serves the rest."""
         return self._counted() + generate_latest(self._now)
 
     def keep_burying(self) -> None:
-        """Also while nobody scrapes: processes come and go, and the files of the dead would fill the directory.
+        """Removes files of ended processes also while no server scrapes: else they would fill the directory.
 
         GatewayError INTERNAL (retry) if the system starts no thread.
         """
@@ -57,6 +57,6 @@ class Page:
                 counted = CollectorRegistry()
                 MultiProcessCollector(counted, str(self._directory))  # type: ignore[no-untyped-call]
                 return generate_latest(counted)
-        except Exception as error:  # noqa: BLE001 - a file that somebody has laid there, or cut off
+        except Exception as error:  # noqa: BLE001 - a foreign or truncated file
             log_unexpected(log, error)
             return b""

@@ -1,8 +1,8 @@
 """Runs of statements as the database keeps them: a run, its chunks, and an item for each mail.
 
 A source is cut into chunks of rows that follow each other, so that processes can share a run; an item is one mail: one
-row, one holder. No account number stands here: `series` is a MAC over customer, account and period. Series and version
-together are of one item at most, whatever run it belongs to: that is what keeps a second run from sending again.
+row, one holder. It holds no account number: `series` is a MAC over customer, account and period. Series and version
+together are of one item at most, over all runs: so a second run does not send again.
 """
 
 from dataclasses import dataclass, field
@@ -130,7 +130,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of an item. `free`: its statement may be sent by another run. `at`: None = now; see ItemRow.at.
+    """The result for an item. `free`: its statement may be sent by another run. `at`: None = now; see ItemRow.at.
 
     `queue_id` '': the one that the next hop's reply names.
     """

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from gateway.services.statements.pages.rendering import macro
 
-WIDTH: Final = 1000  # of drawings that are stretched to whatever room there is
+WIDTH: Final = 1000  # of drawings that are stretched to the width of the page
 COLUMNS_MAX: Final = 60
 _CHARTS: Final = "charts.html"
 
