@@ -19,6 +19,7 @@ from gateway.adapters.files.reader import read_below
 from gateway.app import Gateway
 from gateway.app.codes.callbacks import filing
 from gateway.app.codes.service import load_codes
+from gateway.app.letters import wording
 from gateway.app.operation.hold import reject, release
 from gateway.app.operation.status import read_status, status_shown
 from gateway.app.operation.tracing import mail_list
@@ -76,7 +77,7 @@ class ApiContext:
         if settings.statements is not None:
             runs = RunDesk(statements(settings, self.gateway.store, self.gateway.clock),
                            reader(settings.statements.sources), self.gateway.clock.now,
-                           settings.statements.postfix_log is not None)
+                           settings.statements.postfix_log is not None, wording(settings))
         return Service(callers=callers_of(settings), requests=self._requests, mac=mac_of(settings), ready=self._ready,
                        codes=codes, runs=runs, mails=mail_list(self.gateway.store),
                        hold=HoldDesk(self.gateway.store.hold, self._release, self._reject),
