@@ -40,7 +40,7 @@ class MailPages:
         self._bank, self._colour = bank, colour
 
     def draw(self, content: Content, language: str, at: datetime) -> tuple[bytes, tuple[File, ...]]:
-        """The PDF, not locked yet, and the files that belong into it. `at`: aware, the time of its making.
+        """The PDF, not locked yet, and the files to attach. `at`: aware, the time of its creation.
 
         GatewayError PDF_NOT_MADE, PDF_TOO_LARGE.
         """
