@@ -1,5 +1,6 @@
 """docs/api.md: its commands and its Python run as they stand there, at a real process. Truth: the page."""
 
+import base64
 import os
 import re
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.web.callback import DEADLINE_S, signature
+from gateway.adapters.web.callback import DEADLINE_S, webhook_signature
 from gateway.app.codes.callbacks import BACKOFF_S, CLIENTS_AT_ONCE_MAX
 from gateway.app.processes.api import DEADLINE_S as REQUEST_S
 from tests.support.api_service import ROOT, Api, api
@@ -52,13 +53,16 @@ def test_the_check_of_a_signature() -> None:
     exec(blocks("python")[1], names)
     check = names["is_sealgates"]
     assert callable(check)
-    secret, body = b"s" * 32, b'{"event": "x"}'
-    made = signature(secret, 1_000_000, body)
-    assert check(secret, made, body, now=1_000_299)
-    assert not check(secret, made, body, now=1_000_300)
-    assert not check(secret, made, body + b" ", now=1_000_000)
-    assert not check(b"t" * 32, made, body, now=1_000_000)
-    assert not check(secret, made.replace("t=1000000", "t=1000001"), body, now=1_000_001)
+    key, body = b"s" * 32, b'{"event": "x"}'
+    secret = f"whsec_{base64.b64encode(key).decode()}"
+    made = webhook_signature(key, "x", 1_000_000, body)
+    fields = {"webhook-id": "x", "webhook-timestamp": "1000000", "webhook-signature": f"v1,AAAA {made}"}
+    assert check(secret, fields, body, now=1_000_299)
+    assert not check(secret, fields, body, now=1_000_300)
+    assert not check(secret, fields, body + b" ", now=1_000_000)
+    assert not check(secret.replace("c", "d"), fields, body, now=1_000_000)
+    assert not check(secret, fields | {"webhook-timestamp": "1000001"}, body, now=1_000_001)
+    assert not check(secret, fields | {"webhook-id": "y"}, body, now=1_000_001)
 
 
 def test_every_path_stands_there(service: Api) -> None:
