@@ -42,7 +42,7 @@ class Certificate:
     """One certificate. Equal to another if the octets are.
 
     `sha256`: hex of the whole. `subject`, `issuer`: RFC 4514 text. `spki`: DER SubjectPublicKeyInfo. Times are UTC.
-    `emails`: rfc822Name and SmtpUTF8Mailbox of the SAN as they stand; of the subject only where the SAN has none.
+    `emails`: rfc822Name and SmtpUTF8Mailbox of the SAN as written; of the subject only where the SAN has none.
     `key_usage`, `extended_key_usage`: None where the extension is absent (anything goes), dotted OIDs in the latter.
     `key_algorithm`, `signature_algorithm`: names of `cms.algorithms`.
     """
@@ -205,7 +205,7 @@ def _named(subject: bytes, extensions: x509.Extensions) -> list[str]:
 
 
 def _utf8_mailbox(value: bytes) -> str:
-    """The address of a SmtpUTF8Mailbox, '' for one in ASCII, which belongs into rfc822Name (RFC 9598 3)."""
+    """The address of a SmtpUTF8Mailbox, '' for one in ASCII, which belongs in rfc822Name (RFC 9598 3)."""
     text = walk.content(value, walk.single(value, walk.UTF8_STRING)).decode("utf-8")
     return "" if text.isascii() else text
 

@@ -1,6 +1,6 @@
 """The demo's authorities: a root, a mail authority below it, what they issue and what they take back.
 
-Their keys lie in DIR/pki, so that a bank made yesterday can have a certificate revoked today.
+Their keys are in DIR/pki, so that a bank made yesterday can have a certificate revoked today.
 """
 
 from dataclasses import dataclass, field
@@ -102,7 +102,7 @@ class Authorities:
         )
 
     def revoke(self, der: bytes, at: datetime) -> None:
-        """Stands on the next list that is published."""
+        """Adds it to the next list that is published."""
         self.revoked.append(RevokedEntry(parse_certificate(der).serial, at))
 
     def publish(self, lists: Lists, now: datetime) -> tuple[bytes, bytes]:

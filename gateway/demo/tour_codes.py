@@ -55,7 +55,7 @@ class CodesTour:
         guide.claim("once: code.used", holds=self._verdict(path, asked) == "code.used")
 
     def without_certificate(self) -> None:
-        """The caller hears it at once, and may choose another way."""
+        """The caller gets the error at once, and may choose another channel."""
         before = self.guide.count("outgoing")
         status, answer = self._ask("/codes", {"customer": NOBODYS_NUMBER, "purpose": "login"})
         self.guide.claim(
@@ -90,6 +90,6 @@ class CodesTour:
 
 
 def _code(text: str) -> str:
-    """The code as it stands in the mail, without the blanks that make it readable; '' if there is none."""
+    """The code in the mail, without the blanks that make it readable; '' if there is none."""
     found = re.search(r"(?m)^\s*(\d(?: ?\d){5,9})\s*$", text)
     return found[1].replace(" ", "") if found else ""

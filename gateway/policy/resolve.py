@@ -32,14 +32,14 @@ class NoParams(BaseModel):
 
 
 _ANY_ROW: Final = CertificateRow("", b"", (), datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
-DEVICE_BOUND: Final = replace(_ANY_ROW, device_bound=True)  # stands for any such row
+DEVICE_BOUND: Final = replace(_ANY_ROW, device_bound=True)  # represents any such row
 # Without an encryption these have nothing to add to.
 _WITH_ENCRYPT = frozenset({"encrypt", "escrow"})
 _NO_PARAMS: Final = NoParams()
 
 
 def with_certificate(decision: Decision, to: RecipientFacts) -> Decision | Needs:
-    """The decision as it stands once the recipient's certificate is known; unchanged if it does not encrypt."""
+    """The final decision once the recipient's certificate is known; unchanged if it does not encrypt."""
     params = _params(decision.steps, "encrypt")
     if params is None:
         return decision
@@ -56,7 +56,7 @@ def with_certificate(decision: Decision, to: RecipientFacts) -> Decision | Needs
 
 
 def used(decision: Decision, to: RecipientFacts) -> CertificateAnswer | NotAsked:
-    """The look-up on which a decision that encrypts stands; NotAsked where it does not encrypt."""
+    """The look-up that a decision to encrypt depends on; NotAsked where it does not encrypt."""
     params = _params(decision.steps, "encrypt")
     if params is None:
         return NotAsked()
@@ -64,7 +64,7 @@ def used(decision: Decision, to: RecipientFacts) -> CertificateAnswer | NotAsked
 
 
 def _answer(params: Any, to: RecipientFacts) -> CertificateAnswer | NotAsked:
-    """What `encrypt` with these parameters may use. Keys that may lie on any device lose by name where it says so."""
+    """What `encrypt` with these parameters may use. Keys of any device are rejected by name where it says so."""
     answer = to.enrolled if params.certificates == "enrolled" else to.certificate
     if not params.device_bound or not isinstance(answer, Found):
         return answer

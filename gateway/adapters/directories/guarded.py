@@ -91,7 +91,7 @@ class Guarded:
                  monotonic: Callable[[], float] = time.monotonic) -> None:
         """`never`: domains that no outside source is asked for (the bank's own). `monotonic`: a clock in seconds.
 
-        Deadlines are real time, not `monotonic`: a stuck call goes on while a test's clock stands still.
+        Deadlines are real time, not `monotonic`: a stuck call goes on while a test's clock does not advance.
         """
         self.name = settings.name
         self._source = source
@@ -294,7 +294,7 @@ class Guarded:
         except GatewayError as error:
             trouble = self._unavailable(error.detail.removeprefix(f"{self.name}: ") or str(error.reason))
             works = isinstance(error, Unanswered)
-        except Exception as error:  # a library's surprise is a source that does not answer
+        except Exception as error:  # an unexpected error of a library counts as no answer
             log.exception("directory.failed", source=self.name)
             trouble = self._unavailable(type(error).__name__)
             works = False

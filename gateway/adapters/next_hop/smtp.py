@@ -31,7 +31,7 @@ _START = 354
 _CLOSING = 421
 _PERMANENT = 500
 NOT_SENT = "not sent, because another recipient was rejected"
-# What may not stand in a command line; single classes, linear.
+# Characters that a command line must not have; single classes, linear.
 _UNSAFE_ADDRESS = re.compile(r"[\x00-\x1f\x7f<>]")
 _UNSAFE_PARAMETER = re.compile(r"[^\x21-\x7e]")
 
@@ -188,7 +188,7 @@ class _Transaction:
     def _reset(self, session: HopSession, data: Answer | None) -> None:
         """Ends a transaction that sends nothing. A 354 in spite of all is answered with an empty mail (RFC 2920 3.1):
 
-        it has no recipients, so nothing can come of it.
+        it has no recipients, so it has no effect.
         """
         if data is not None and data.code == _START:
             if len(self.refused) < len(self.envelope.recipients):

@@ -57,7 +57,7 @@ KINDS: Final[dict[str, tuple[type[_Event], str]]] = {
 _HEADERS: Final = {
     "webhook-id": ("Id of the event: the same at each attempt", {"type": "string"}),
     "webhook-timestamp": ("Seconds since 1970, of this attempt", {"type": "string", "pattern": "^[0-9]+$"}),
-    "webhook-signature": ("v1, and base64 of HMAC-SHA-256 over id.timestamp.body; one for each secret, with blanks between",
+    "webhook-signature": ("v1, and base64 of HMAC-SHA-256 over id.timestamp.body; one for each secret",
                           {"type": "string"}),
 }
 

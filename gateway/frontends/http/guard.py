@@ -8,7 +8,7 @@
 6. an unexpected exception is logged by its place and answered with a fixed text
 7. one line in the log: never the query, never a header, never the body. Where monitors ask every few seconds
    (`quiet`), a line of level debug for what was answered as it should be. An application may leave a path without a
-   customer's number in state["path"], which then stands there
+   customer's number in state["path"], which is then logged
 
 An application calls state["identified"] once it knows by a token or certificate who asks (`connection.Doorway`).
 """
@@ -124,7 +124,7 @@ class _Request:
                 await self._refuse(of_reason(Reason.INPUT_TOO_LARGE))
                 return
             await self._app(self._scope, self._counted, self._answered)
-        # 6. surprises
+        # 6. unexpected errors
         except Exception as error:  # noqa: BLE001 - any exception becomes a fixed answer
             log_unexpected(log, error, incident=self.incident)
             if not self._status:

@@ -1,4 +1,4 @@
-"""The inbound way: mail from the world is opened, judged, labelled, and goes on as the rules say.
+"""The inbound way: opens, judges and labels mail from the internet, and relays it by the rules.
 
 1. Remove what only the gateway may say: status headers, its own results, tags and header fields of the rules' labels.
 2. Open and judge, with the keys of the envelope's recipients only: a captured mail re-sent to another mailbox
@@ -136,7 +136,7 @@ class Inbound:
         return work.opened[openers]
 
     def _opened(self, work: _Work, openers: tuple[Opener, ...]) -> Opened:
-        # What was inside stands in its `octets` as well: of 50 MB once is enough.
+        # The content is in its `octets` as well: of 50 MB one copy is enough.
         return replace(open_with(self._context, work.mail, openers), payload=b"")
 
     def _reopen(self, work: _Work, recipient: Recipient) -> Opened:

@@ -10,7 +10,7 @@ every language. A reply blocks only if
 
 The gateway then blocks the customer first: one commit, counted once for each code. The bank's alarm follows; it is
 tried again with the mail until it has left. Any other reply blocks nothing and is rejected, so that its sender knows.
-The bank hears of such a reply once for each code, because it may be the customer in need.
+The bank gets one report of such replies for each code, because the sender may be the customer in need.
 """
 
 from collections.abc import Callable
@@ -99,14 +99,14 @@ class CodeMail:
         return late or Refused(Reason.SERVICE_REFUSED, why)
 
     def _record_alarm(self, mail: Mail, identifier: str, issued: IssuedTo, what: str) -> TryLater | None:
-        """The bank hears of it once. None: it has; else the mail is to come again."""
+        """Reports to the bank once. None: it has the report; else the mail must come again."""
         if self._book.noted(identifier, what):
             return None
         now = mail.origin.received_at
         trouble = self._alarm.raised(issued, now, proven=what == ALARMED)
         if trouble is not None and trouble.retry:
             return TryLater(trouble.reason, trouble.detail)
-        if trouble is not None:  # it never will; the block stands, and the log is what is left
+        if trouble is not None:  # a permanent error; the block stays, and the log has the alarm
             log.critical("code.alarm_rejected", incident=mail.origin.incident, code_id=issued.code_id,
                          reason=str(trouble.reason), detail=trouble.detail)
         self._book.note(identifier, what, now)
@@ -129,5 +129,5 @@ class _Returned:
 
 
 def _signing_time(opened: Opened, certificate: bytes) -> datetime | None:
-    """When the signer says that he signed (RFC 5652 11.3): a signed attribute, so no other can have written it."""
+    """The signing time that the signer states (RFC 5652 11.3): a signed attribute, so no other can have written it."""
     return next((one.signing_time for one in opened.verdicts.signature.signers if one.certificate == certificate), None)
