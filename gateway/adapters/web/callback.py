@@ -60,7 +60,8 @@ def webhook_secrets(path: Path) -> Sequence[tuple[bytes, bytes]]:
     `whsec_` and base64 of 24 to 64 octets, or 32 characters or more, which are the key as they are.
     KEY_UNAVAILABLE (retry), CONFIG_INVALID.
     """
-    found = [(line, _key(line)) for line in read_secret(path).split()]
+    lines = (line.strip() for line in read_secret(path).splitlines())  # a secret of the former form may have blanks
+    found = [(line, _key(line)) for line in lines if line]
     if not 1 <= len(found) <= SECRETS_MAX or not all(key for _, key in found):
         raise GatewayError(
             Reason.CONFIG_INVALID, f"{path}: write one secret, or two during a rotation, each on a line: "

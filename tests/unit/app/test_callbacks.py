@@ -131,6 +131,13 @@ def test_a_file_without_good_secrets_says_what_to_write(tmp_path: Path, text: st
     assert caught.value.reason is Reason.CONFIG_INVALID
 
 
+def test_a_secret_of_the_former_form_may_have_blanks(tmp_path: Path) -> None:
+    text = b"a secret of the client and the bank, 32 characters or more"
+    (tmp_path / "secret").write_bytes(text + b"\n\n")
+    (tmp_path / "secret").chmod(0o600)
+    assert list(webhook_secrets(tmp_path / "secret")) == [(text, text)]
+
+
 def test_a_signature_stands_for_its_time_and_its_body() -> None:
     made = {signature(b"k", 1, b"2"), signature(b"k", 2, b"2"), signature(b"k", 1, b"3"), signature(b"l", 1, b"2")}
     assert len(made) == 4
