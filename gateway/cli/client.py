@@ -65,7 +65,7 @@ def token(
     if end_former:
         if keep:
             fail("use --keep or --end-former, not both", USAGE)
-        with reporting_errors(), recorded(settings, Act("client.token_end", name)):
+        with reporting_errors(), recorded(settings, Act("client.token", name, {"former_ended": True})):
             ended = end_former_token(settings, name)
         say(f"sealgate: client {name}: the former token ends with the next `sealgate reload`" if ended else
             f"sealgate: client {name} has no former token")

@@ -17,6 +17,7 @@ from tests.support.api_service import ROOT, Api, api
 
 PAGES = ("api", "api-operation", "api-reference", "api-callbacks")
 PAGE = "\n".join((ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in PAGES)
+PYTHON = (ROOT / "docs" / "api-python.md").read_text("utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -25,7 +26,8 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with api(tmp_path_factory.mktemp("page") / "bank") as running:
+    with api(tmp_path_factory.mktemp("page") / "bank", lambda text: text.replace(
+            "scopes: [codes]", "scopes: [codes, statements, operate, release, audit]")) as running:
         yield running
 
 
@@ -41,7 +43,10 @@ def test_the_commands(service: Api, tmp_path: Path) -> None:
 
 
 def test_the_python(service: Api, tmp_path: Path) -> None:
-    example = blocks("python")[0]
+    """Each block of the pages that uses the client, in order, at a real process."""
+    every = (*blocks("python"), *re.findall(r"(?s)```python\n(.*?)```", PYTHON))
+    own = [block for block in every if "is_sealgates" not in block]
+    example = "\n".join([f"import sys; sys.path.insert(0, {str(ROOT / 'clients' / 'python' / 'src')!r})", *own])
     environment = {**os.environ, "BASE": service.base, "TOKEN": service.system().token}
     ran = subprocess.run([sys.executable, "-I", "-W", "error", "-c", example], cwd=tmp_path, env=environment,
                          check=False, capture_output=True, text=True, timeout=60)
@@ -50,7 +55,7 @@ def test_the_python(service: Api, tmp_path: Path) -> None:
 
 def test_the_check_of_a_signature() -> None:
     names: dict[str, object] = {}
-    exec(blocks("python")[1], names)
+    exec(next(block for block in blocks("python") if "is_sealgates" in block), names)
     check = names["is_sealgates"]
     assert callable(check)
     key, body = b"s" * 32, b'{"event": "x"}'
