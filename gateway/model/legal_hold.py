@@ -1,4 +1,4 @@
-"""Legal holds: records that must not be deleted, whatever their age."""
+"""Legal holds: records that must not be deleted at any age."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""`sealgate legal-hold`: records that must not be deleted, whatever their age."""
+"""`sealgate legal-hold`: records that must not be deleted at any age."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from gateway.ports.legal_holds import LegalHolds
 
 COLUMNS: Final = ("number", "at", "person", "reason", "address", "customer", "message", "since", "until")
 
-group = typer.Typer(no_args_is_help=True, help="Legal holds: records that must not be deleted, whatever their age.")
+group = typer.Typer(no_args_is_help=True, help="Legal holds: records that must not be deleted at any age.")
 
 
 def register(app: typer.Typer) -> None:

@@ -106,7 +106,7 @@ class CodeMail:
         trouble = self._alarm.raised(issued, now, proven=what == ALARMED)
         if trouble is not None and trouble.retry:
             return TryLater(trouble.reason, trouble.detail)
-        if trouble is not None:  # it never will; the block stands, and the log is what is left
+        if trouble is not None:  # a permanent error; the block stays, and the log has the alarm
             log.critical("code.alarm_rejected", incident=mail.origin.incident, code_id=issued.code_id,
                          reason=str(trouble.reason), detail=trouble.detail)
         self._book.note(identifier, what, now)
@@ -129,5 +129,5 @@ class _Returned:
 
 
 def _signing_time(opened: Opened, certificate: bytes) -> datetime | None:
-    """When the signer says that he signed (RFC 5652 11.3): a signed attribute, so no other can have written it."""
+    """The signing time that the signer states (RFC 5652 11.3): a signed attribute, so no other can have written it."""
     return next((one.signing_time for one in opened.verdicts.signature.signers if one.certificate == certificate), None)

@@ -234,7 +234,7 @@ class Codes:
 
 
 def _checked(order: Order, terms: Terms, writer: Writer) -> int:
-    """2. How long the code lives, in seconds. INPUT_MALFORMED names the field, never what stands in it."""
+    """2. How long the code lives, in seconds. INPUT_MALFORMED names the field, never its value."""
     life = min(terms.life_s_max, terms.life_s if order.life_s is None else order.life_s)
     digits = terms.digits if order.digits is None else order.digits
     reference = order.reference
@@ -258,7 +258,7 @@ def _linked(row: CodeRow, transaction: Transaction | None) -> Linked:
 
 
 def _is_bound(answer: CertificateAnswer, number: str) -> bool:
-    """An address of one customer with the certificate of another would show him the code."""
+    """An address of one customer with the certificate of another would show that customer the code."""
     return isinstance(answer, Found) and answer.enrolled and all(row.customer == number for row in answer.rows)
 
 

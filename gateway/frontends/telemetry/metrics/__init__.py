@@ -127,7 +127,7 @@ def counting() -> bool:
 
 def mail_settled(*, direction: str, listener: str, answer: str, reason: Reason | None, seconds: float, size: int,
                  recipients: Iterable[Settled] = ()) -> None:
-    """One mail has its answer. `size` in octets; `recipients`: what became of each."""
+    """One mail has its answer. `size` in octets; `recipients`: the result for each."""
     if _meters is not None:
         _meters.mail(direction, listener, answer, reason, seconds, size, recipients)
 
@@ -151,7 +151,7 @@ def decided(rule: str, end: str) -> None:
 
 
 def observed(direction: str, settled: str) -> None:
-    """In `mode: observe`: what would have become of one recipient's mail."""
+    """In `mode: observe`: the result that one recipient's mail would have had."""
     if _meters is not None:
         _meters.observed(direction, settled).inc()
 
@@ -258,7 +258,7 @@ def ready(kind: str, *, takes_mail: bool) -> None:
 
 
 def sample(read: Callable[[], None]) -> None:
-    """From now on `read` is called every SAMPLE_S seconds, on a thread of its own, to say how things stand.
+    """From now on calls `read` every SAMPLE_S seconds, on a thread of its own, to sample values.
 
     What changes with every mail is looked at now and then: that costs a mail nothing. Not before a fork.
     GatewayError INTERNAL (retry) if the system starts no thread.
