@@ -72,3 +72,15 @@ def test_a_logo_that_cannot_be_sent_is_an_error(settings: Settings, tmp_path: Pa
     level, text = branding(settings, logo=tmp_path / "logo.png")
     assert level == "error"
     assert "the logo is not a PNG file. Export it as PNG" in text
+
+
+@pytest.mark.parametrize("section", ["codes", "statements"])
+def test_a_services_language_without_texts_stops_the_start(settings: Settings, tmp_path: Path, section: str) -> None:
+    file = tmp_path / "home" / "sealgate.yaml"
+    text = file.read_text()
+    file.write_text(text.replace(f"{section}: {{", f"{section}: {{language: it, "))
+    assert file.read_text() != text
+    with pytest.raises(GatewayError, match="there are no texts in the language `it`"):
+        load(file)
+    file.write_text(text.replace(f"{section}: {{", f"{section}: {{language: it, templates: own, "))
+    assert load(file)
