@@ -487,7 +487,7 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "Use another service, or request a certificate with the sole purpose timeStamping for "
         "`stampers[].certificate`."),
     _R.TIMESTAMP_EXPIRED: Sentence(
-        "The certificate of the time-stamping service had expired.",
+        "The certificate of the time-stamping service had expired when it issued the time-stamp.",
         "Request a new time-stamp.",
         "Renew the certificate in `stampers[].certificate`, or report this to the operator of the service."),
     _R.TIMESTAMP_WEAK_ALGORITHM: Sentence(
@@ -614,8 +614,8 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "Repeat it later with the same key.",
         "Repeat it later with the same key."),
     _R.REQUEST_PATH_GONE: Sentence(
-        "This path has ended: paths of the service begin with the version of the interface.",
-        "Send the request to the path of the present version.",
+        "This path no longer exists: the paths of the service begin with the version of the interface.",
+        "Send the request to the path of the current version.",
         "Change the calling system: docs/api.md lists the paths below /v1."),
     _R.REQUEST_OUTDATED: Sentence(
         "The resource has changed since it was read.",
@@ -705,11 +705,11 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "Wait, or raise `codes.per_customer_per_hour_max` or `codes.per_client_per_minute_max`."),
     _R.RUN_UNKNOWN: Sentence(
         "The service does not know this run.",
-        "Check the name of the run.",
-        "Check the name with `sealgate statements list`."),
+        "Check the id of the run.",
+        "Check the id with `sealgate statements list`."),
     _R.RUN_CHANGED: Sentence(
         "The file or the data of the run changed after the run began.",
-        "Restore the earlier files, or begin a run with another name.",
+        "Restore the earlier files, or cancel the run and begin another.",
         "Restore the earlier files and run `sealgate statements resume RUN`, or cancel it with `sealgate statements "
         "cancel RUN` and begin another."),
     _R.RUN_STATE: Sentence(
