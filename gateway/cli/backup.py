@@ -55,10 +55,10 @@ def restore(
         found = composition.restore(settings, source, into, unverified=unverified, head=head)
     print(f"restored the state of {found.made_at}: {sum(found.rows.values())} rows of {len(found.rows)} tables")
     if into is not None:
-        print(f"{len(found.files)} files are in {into}: compare them, nothing was put in force")
+        print(f"{len(found.files)} files are in {into}; no file in use changed. Compare them and copy what you need")
     _tell_missing(found)
 
 
 def _tell_missing(found: composition.BackupContents) -> None:
     for path in found.missing:
-        print(f"not in it, keep it elsewhere: {path}")
+        print(f"not in the backup, so keep a copy elsewhere: {path}")

@@ -17,7 +17,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType({
     "inspect": "Show what FILE contains, and whether it can be trusted. Exit 0 only if it can.",
     "status":
         "Show the state of the gateway: services, mail of the last hour and day, held mail, what expires, disk.",
-    "mails": "List mails, the latest last: a line for each recipient. `sealgate trace ID` shows one mail in full.",
+    "mails": "List mails, the newest last: a line for each recipient. `sealgate trace ID` shows one mail in full.",
     "trace":
         "Show what happened to a mail: rule, steps, certificates, the next hop's reply, reasons with the "
         "remedy.",
@@ -44,6 +44,6 @@ SUMMARIES: Mapping[str, str] = MappingProxyType({
     "fallbacks": "Mail to recipients without a certificate: statistics, and held mail.",
     "otp": "One-time codes: send, verify, resend, cancel, show, list, block, unblock.",
     "revocation": "CRLs and OCSP responses: list them, and fetch them now.",
-    "compliance": "What rules of law ask, and what serves it.",
+    "compliance": "Legal requirements, and the settings that meet them.",
     "http": "Serve time-stamps and certificates for partners over HTTP (`http` of the settings) until SIGTERM.",
 })

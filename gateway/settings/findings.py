@@ -68,16 +68,16 @@ def _logins_are_checked(settings: Settings) -> bool:
 def _ports(settings: Settings) -> Iterator[Finding]:
     """No two sockets may have the same address and port."""
     ports: list[tuple[str, strictyaml.Path, str, int]] = [
-        ("another listener's", ("listeners", number, "port"), listener.host, listener.port)
+        ("another listener", ("listeners", number, "port"), listener.host, listener.port)
         for number, listener in enumerate(settings.listeners)]
     if settings.milter is not None:
-        ports += [("the milter's", ("milter", "socket"), *address) for address in settings.milter.addresses]
-    ports += [(f"that of `{name}`", (name, "port"), section.host, section.port) for name, section in (
+        ports += [("the milter", ("milter", "socket"), *address) for address in settings.milter.addresses]
+    ports += [(f"`{name}`", (name, "port"), section.host, section.port) for name, section in (
         ("http", settings.http), ("metrics", settings.metrics), ("api", settings.api)) if section is not None]
     taken: dict[tuple[str, int], str] = {}
     for whose, at, host, port in ports:
         if port and (fold(host), port) in taken:
-            yield at, f"{host} port {port} is already {taken[fold(host), port]}", "choose another port"
+            yield at, f"{host} port {port} is already used by {taken[fold(host), port]}", "choose another port"
         taken.setdefault((fold(host), port), whose)
 
 

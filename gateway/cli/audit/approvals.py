@@ -24,7 +24,7 @@ def register(group: typer.Typer) -> None:
 
 
 def requests(output: OutputOption = Output.TABLE) -> None:
-    """List requests for a second person's approval, the latest last.
+    """List requests for a second person's approval, the newest last.
 
     Example: sealgate audit requests
     """

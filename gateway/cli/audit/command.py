@@ -60,7 +60,7 @@ def list_(
     until: UntilOption = "",
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List records of the audit log, the latest last. `sealgate audit show NUMBER` shows one in full.
+    """List records of the audit log, the newest last. `sealgate audit show NUMBER` shows one in full.
 
     Example: sealgate audit list --act hold.release --since 7d
     """

@@ -57,7 +57,7 @@ def add(
 
 @group.command("list")
 def list_(output: OutputOption = Output.TABLE) -> None:
-    """List the legal holds in force, the latest last.
+    """List the legal holds in force, the newest last.
 
     Example: sealgate legal-hold list --output json
     """

@@ -30,7 +30,7 @@ group = typer.Typer(no_args_is_help=True)
 
 def register(app: typer.Typer) -> None:
     """Adds the group."""
-    app.add_typer(group, name="compliance", help="What rules of law ask, and what serves it.")
+    app.add_typer(group, name="compliance", help="Legal requirements, and the settings that meet them.")
 
 
 @group.callback()

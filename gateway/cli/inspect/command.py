@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from gateway.cli.context import BAD, USAGE, fail, say
+from gateway.cli.context import BAD, USAGE, explained, fail, say
 from gateway.clock import SystemClock
 from gateway.cms.certificate import Certificate, each_certificate, load_certificates
 from gateway.errors import GatewayError, Reason, file_error
@@ -64,7 +64,7 @@ def inspect_file(
         options = _options(trust or [], chain or [], key or [], at, revocation, content, given)
         octets = _read(file, OCTETS_MAX)
     except GatewayError as error:
-        fail(f"{error.reason}: {error.detail}", USAGE)
+        fail(explained(error), USAGE)
     report = _inspected(octets, options)
     if output is not None:
         _write(output, file, report)

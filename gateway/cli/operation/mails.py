@@ -44,7 +44,7 @@ def mails(
     until: Annotated[str, typer.Option("--until", metavar="TIME", help="not this time and later")] = "",
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List mails, the latest last: a line for each recipient. `sealgate trace ID` shows one mail in full.
+    """List mails, the newest last: a line for each recipient. `sealgate trace ID` shows one mail in full.
 
     Example: sealgate mails --address anna@customer.example --since 1d
     """

@@ -60,7 +60,7 @@ def send(
     background: Annotated[bool, typer.Option("--background", help="only pass the run to `sealgate run`")] = False,
     json: Json = False,
 ) -> None:
-    """Send a run: a pre-flight check comes first, then each mail is sent exactly once.
+    """Send a run: a pre-flight check comes first, then each mail is sent once.
 
     Ctrl-C ends this command, not the run: `sealgate run` continues it if `api` or `postgresql` is set, otherwise
     `statements resume` does. `statements pause` pauses it.
