@@ -96,6 +96,10 @@ def test_wrong_usage(desk, arguments, told):
     assert not result.stdout or "usage" in result.output.lower()
 
 
+def test_a_file_that_cannot_be_read_gets_a_remedy(desk):
+    assert "Check the path" in " ".join(run(desk, "missing.eml").output.split())
+
+
 def test_a_time_that_is_none(desk):
     result = run(desk, "plain.eml", at="yesterday")
     assert (result.exit_code, "ISO 8601" in result.output) == (2, True)
