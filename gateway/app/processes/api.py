@@ -14,15 +14,17 @@ import structlog
 from gateway.adapters.db.callbacks import DbCallbacks
 from gateway.adapters.db.requests import DbRequests
 from gateway.adapters.files.mac_secret import mac_secret
-from gateway.adapters.files.partner_tokens import read_digest
+from gateway.adapters.files.partner_tokens import read_digests
 from gateway.adapters.files.reader import read_below
 from gateway.app import Gateway
 from gateway.app.codes.callbacks import filing
 from gateway.app.codes.service import load_codes
+from gateway.app.letters import wording
 from gateway.app.operation.hold import reject, release
 from gateway.app.operation.status import read_status, status_shown
 from gateway.app.operation.tracing import mail_list
 from gateway.app.statements.runs import statements
+from gateway.app.store import called
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.api.application import application
@@ -38,7 +40,7 @@ from gateway.frontends.processes.notify import reloaded
 from gateway.frontends.telemetry import metrics
 from gateway.frontends.telemetry.logs import configure, own_process
 from gateway.model.outcome import Outcome
-from gateway.settings import Api, Client, Http, Settings
+from gateway.settings import Api, Client, Http, InForce, Settings, Texts
 
 log = structlog.get_logger("sealgate.api")
 
@@ -50,10 +52,13 @@ DEADLINE_S: Final = 90.0  # of a request, longer than a next hop takes that answ
 class ApiContext:
     """What stands behind the endpoints. `current` is for the front end; a reload replaces what it holds."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        """GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE."""
+    def __init__(self, settings: Settings, clock: Clock | None = None, policies: Texts | None = None) -> None:
+        """`policies`: their texts; None: the files are read.
+
+        GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE.
+        """
         section(settings)
-        self.gateway = Gateway(settings, clock=clock)
+        self.gateway = Gateway(settings, clock=clock, policies=policies)
         self._requests = DbRequests(self.gateway.store.database, self.gateway.clock, self.gateway.store.evidence)
         self._callbacks = DbCallbacks(self.gateway.store.database)
         try:
@@ -76,7 +81,7 @@ class ApiContext:
         if settings.statements is not None:
             runs = RunDesk(statements(settings, self.gateway.store, self.gateway.clock),
                            reader(settings.statements.sources), self.gateway.clock.now,
-                           settings.statements.postfix_log is not None)
+                           settings.statements.postfix_log is not None, wording(settings))
         return Service(callers=callers_of(settings), requests=self._requests, mac=mac_of(settings), ready=self._ready,
                        codes=codes, runs=runs, mails=mail_list(self.gateway.store),
                        hold=HoldDesk(self.gateway.store.hold, self._release, self._reject),
@@ -101,6 +106,7 @@ class ApiContext:
         """Rules, keys, trust, clients and services anew; address and database stay. If it fails nothing changes."""
         service = self._service(settings)
         self.gateway.reload(settings)
+        self.gateway.store.database.called = called(settings)
         self.current.service = service
 
     def close(self) -> None:
@@ -128,19 +134,19 @@ def section(settings: Settings) -> Api:
 
 def callers_of(settings: Settings) -> Callers:
     """The clients that may do something over HTTP. One whose token cannot be read has none; that stops nobody else."""
-    return Callers([Caller(KnownPartner(client.name, _digest(client), frozenset(client.tls_certificates)),
+    return Callers([Caller(KnownPartner(client.name, _digests(client), frozenset(client.tls_certificates)),
                            frozenset(client.scopes))
                     for client in settings.clients if client.scopes])
 
 
-def _digest(client: Client) -> bytes | None:
+def _digests(client: Client) -> tuple[bytes, ...]:
     if client.token_file is None:
-        return None
+        return ()
     try:
-        return read_digest(client.token_file)
+        return read_digests(client.token_file)
     except GatewayError as error:
         log.critical("client.token_unreadable", client=client.name, detail=error.detail)
-        return None
+        return ()
 
 
 def mac_of(settings: Settings) -> Callable[[bytes], str]:
@@ -156,17 +162,18 @@ def listener(api: Api) -> Http:
     return Http(host=api.host, port=api.port, certificate=api.certificate, key=api.key, client_ca=api.client_ca)
 
 
-def serve_api(settings: Settings, read: Callable[[], Settings]) -> None:
+def serve_api(first: InForce, read: Callable[[], Settings]) -> None:
     """Blocks until SIGTERM; requests under way are finished. `read` gives the settings anew at SIGHUP.
 
     GatewayError if something cannot be had.
     """
+    settings = first.settings
     end_with_parent()
     configure(settings.log_level)
     own_process()
     metrics.begin(settings)
     api = section(settings)
-    context = when_usable(lambda: ApiContext(settings), listener(api), "api")
+    context = when_usable(lambda: ApiContext(settings, policies=first.policies), listener(api), "api")
 
     def reload() -> None:
         try:
