@@ -149,13 +149,15 @@ class Gateway:
                 self.store.policy_sets.put_in_force(loaded.rules.digest, loaded.policies)
             self._take(loaded)
 
-    def enter_service(self) -> None:
+    def enter_service(self, *, has_served: bool = False) -> None:
         """Mails of clients and strangers are decided here from now on: the audit log records the policy set.
 
-        A command with files that are not in force yet does not. GatewayError STORE_UNAVAILABLE (retry).
+        A command with files that are not in force yet does not. `has_served`: this process replaces one that was
+        recorded; another node may have put a newer set in force since. GatewayError STORE_UNAVAILABLE (retry).
         """
         keep_rule(self.store.database)
-        self.store.policy_sets.put_in_force(self._loaded.rules.digest, self._loaded.policies)
+        if not has_served:
+            self.store.policy_sets.put_in_force(self._loaded.rules.digest, self._loaded.policies)
         self._in_service = True
 
     def _renew_trust(self) -> None:

@@ -52,8 +52,9 @@ DEADLINE_S: Final = 90.0  # of a request, longer than a next hop takes that answ
 class ApiContext:
     """What stands behind the endpoints. `current` is for the front end; a reload replaces what it holds."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, policies: Texts | None = None) -> None:
-        """`policies`: their texts; None: the files are read.
+    def __init__(self, settings: Settings, clock: Clock | None = None, policies: Texts | None = None, *,
+                 has_served: bool = False) -> None:
+        """`policies`: their texts; None: the files are read. `has_served`: see `Gateway.enter_service`.
 
         GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE.
         """
@@ -62,7 +63,7 @@ class ApiContext:
         self._requests = DbRequests(self.gateway.store.database, self.gateway.clock, self.gateway.store.evidence)
         self._callbacks = DbCallbacks(self.gateway.store.database)
         try:
-            self.gateway.enter_service()
+            self.gateway.enter_service(has_served=has_served)
             self.current = Current(self._service(settings))
         except GatewayError:
             self.gateway.close()
@@ -173,7 +174,8 @@ def serve_api(first: InForce, read: Callable[[], Settings]) -> None:
     own_process()
     metrics.begin(settings)
     api = section(settings)
-    context = when_usable(lambda: ApiContext(settings, policies=first.policies), listener(api), "api")
+    context = when_usable(lambda: ApiContext(settings, policies=first.policies, has_served=first.has_served),
+                          listener(api), "api")
 
     def reload() -> None:
         try:

@@ -80,7 +80,7 @@ def work_until_end(now: InForce, number: int, listening: Line, control: Line, ho
     metrics.begin()
     settings = share(now.settings, number, workers(now.settings))
     gateway = Gateway(settings, policies=now.policies)
-    gateway.enter_service()
+    gateway.enter_service(has_served=now.has_served)
     observing = settings.mode == "observe"
     clients, limits = settings.clients, settings.limits
     rules = Rules(settings.bank, limits, Clients(speaking_freely(clients) if observing else clients), observing)

@@ -34,11 +34,12 @@ _STUCK_DEADLINES = 2.0  # a mail in work for so many deadlines is in a call that
 
 
 def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None = None,
-          sockets: Sockets | None = None, policies: Texts | None = None) -> None:
+          sockets: Sockets | None = None, policies: Texts | None = None, has_served: bool = False) -> None:
     """Blocks until SIGTERM or SIGINT; mails in work are finished. `reach`: see `pipeline.context.Context`.
 
     `sockets`: the listeners' by their names, from a supervisor; without them it opens its own. `policies`: what stands
-    in them; without it they are read. GatewayError if something cannot be had.
+    in them; without it they are read. `has_served`: see `Gateway.enter_service`. GatewayError if something cannot be
+    had.
     """
     end_with_parent()
     configure(settings.log_level)
@@ -48,7 +49,7 @@ def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
     number, size = numbered()
     gateway = Gateway(share(settings, number, size), reach=reach, policies=policies)
     try:
-        gateway.enter_service()
+        gateway.enter_service(has_served=has_served)
         front = SmtpFrontend(
             share(settings, number, size),
             FailureCounter(place(settings)).watching(gateway.handle),
