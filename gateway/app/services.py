@@ -40,7 +40,7 @@ def is_served(settings: Settings, address: str) -> bool:
 
 
 def event_sink(settings: Settings, store: Store) -> EventSink:
-    """Files what became of codes for the clients that want to be called (docs/api-callbacks.md)."""
+    """Files the results of codes for the clients with a callback (docs/api-callbacks.md)."""
     return filing(settings, DbCallbacks(store.database))
 
 

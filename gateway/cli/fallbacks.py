@@ -1,4 +1,4 @@
-"""`sealgate fallbacks`: who had no certificate, what became of his mail, and how many have a certificate since."""
+"""`sealgate fallbacks`: recipients without a certificate, the result for their mail, and how many have one since."""
 
 from dataclasses import asdict
 

@@ -14,7 +14,7 @@ from gateway.setup.files import key_pem, pem, write
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """A customer of today. The bank knows number and address; the certificate only once he is enrolled."""
+    """A customer of today. The bank knows number and address; the certificate only once they are enrolled."""
 
     person: Person
     key: rsa.RSAPrivateKey
@@ -22,7 +22,7 @@ class Newcomer:
 
     @classmethod
     def register(cls, guide: Guide, name: str) -> "Newcomer":
-        """Has a key and a certificate of his own."""
+        """Has a key and a certificate of their own."""
         number, now = secrets.token_hex(4), SystemClock().now()
         address = f"{name}-{number}@customer.example"
         key = ca.generate_signing_key("rsa-2048")
@@ -40,5 +40,5 @@ class Newcomer:
         return cls(person, key, number)
 
     def enrol(self, guide: Guide) -> None:
-        """From now on the bank has his certificate."""
+        """From now on the bank has their certificate."""
         guide.configured("cert", "import", self.person.certificate, "--customer", self.number, "--json")

@@ -64,7 +64,7 @@ class TrustTour:
         guide.checked(left, erik)
 
     def revoked(self) -> None:
-        """Carl loses his key; the mail that he signed and stamped before stays what it was."""
+        """Carl loses the key; the mail that Carl signed and stamped before stays valid."""
         guide = self.guide
         newcomer = Newcomer.register(guide, "carl")
         newcomer.enrol(guide)
@@ -76,7 +76,7 @@ class TrustTour:
         time.sleep(_STAMP_ACCURACY_S + 1)  # a revocation is dated in whole seconds, a stamp is right to one
         guide.bank.authorities.revoke(_der(carl), SystemClock().now())
         lists = guide.bank.authorities.publish(guide.world.lists, SystemClock().now())
-        guide.console.print("   (his authority has revoked Carl's certificate and published its list)", style="dim")
+        guide.console.print("   (the authority has revoked Carl's certificate and published its list)", style="dim")
         guide.claim("openssl verify -crl_check finds it revoked", holds=self._openssl_says_revoked(carl, lists[1]))
         guide.claim("sealgate revocation refresh fetches the new list", holds=guide.done("revocation", "refresh"))
         before = guide.count("outgoing")

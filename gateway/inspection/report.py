@@ -90,7 +90,7 @@ class ListReport:
 
 @dataclass(frozen=True, slots=True)
 class GivenReport:
-    """What became of a file given by --crl or --ocsp: 'used', 'refused' for its `reason`, or 'unused'."""
+    """The result for a file of --crl or --ocsp: 'used', 'refused' for its `reason`, or 'unused'."""
 
     file: str
     kind: str

@@ -50,7 +50,7 @@ _REMOTE = re.compile(rf"""(?i)<\s*(?:link|script|iframe|object|embed|form|base|m
 
 @dataclass(frozen=True, slots=True)
 class Letterhead:
-    """Who writes. `bank`: its name; `contact`: where it answers questions, '' = not said; `zone`: of all times."""
+    """Who writes. `bank`: its name; `contact`: where it answers questions, '' = not stated; `zone`: of all times."""
 
     bank: str
     contact: str = ""
@@ -99,7 +99,7 @@ class Writer:
         return Letter(subject, text.lstrip("\n"), html, chosen)
 
     def file(self, kind: str, language: str, form: str) -> str:
-        """Where a template lies that has been read. `form`: txt, html."""
+        """The path of a template that has been read. `form`: txt, html."""
         return _file(self._plain, f"{language}/{kind}.{form}")
 
     def has(self, kind: str, language: str) -> bool:
@@ -126,7 +126,7 @@ class Writer:
                            f"the template {kind}.{self._language}.txt is missing. Create it, or change `language`")
 
     def kinds(self) -> frozenset[str]:
-        """Of all letters that there are, in whatever language."""
+        """Of all letters that exist, in any language."""
         named = map(parts, self._plain.list_templates())
         return frozenset(one[1] for one in named if one is not None and one[2] == "txt")
 

@@ -12,7 +12,7 @@ from gateway.adapters.db.engine.text import storable
 from gateway.adapters.db.tables.mail import evidence, micros
 
 PREFIX_MIN: Final = 4  # of an incident's sixteen digits
-FOUND_MAX: Final = 20  # incidents: whoever gets more has given too little
+FOUND_MAX: Final = 20  # incidents: with more, the query was too short
 
 _c = evidence.c
 _RECIPIENTS_MAX: Final = 100

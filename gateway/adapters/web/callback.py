@@ -1,4 +1,4 @@
-"""Calls clients with what became of their codes (docs/api-callbacks.md): signed, without redirects, with a deadline.
+"""Calls clients with the results of their codes (docs/api-callbacks.md): signed, without redirects, with a deadline.
 
 The header field `Sealgate-Signature: t=SECONDS,v1=HEX` is HMAC-SHA-256 with the client's secret over "SECONDS.BODY":
 who gets it compares, and refuses what is older than some minutes, so that what was listened to cannot be sent again.

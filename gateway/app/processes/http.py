@@ -50,7 +50,7 @@ class HttpContext:
             raise
 
     def reload(self, settings: Settings) -> None:
-        """All anew but the address that is listened on; if it fails nothing changes."""
+        """Reloads all but the address of the listener; if it fails nothing changes."""
         self.current.service = self._service(settings)
 
     def close(self) -> None:
@@ -141,7 +141,7 @@ class _chooser:  # noqa: N801 - a function with what it needs
 
 
 def _partner(settings: Partner) -> KnownPartner:
-    """A partner whose token cannot be read has none; that is told, and stops nobody else."""
+    """A partner whose token cannot be read has none; that is logged, and the others work."""
     token = None
     if settings.token_file is not None:
         try:
@@ -152,7 +152,7 @@ def _partner(settings: Partner) -> KnownPartner:
 
 
 def serve_http(settings: Settings, read: Callable[[], Settings]) -> None:
-    """Blocks until SIGTERM; requests under way are finished. `read` gives the settings anew at SIGHUP.
+    """Blocks until SIGTERM; requests under way are finished. `read` reads the settings again at SIGHUP.
 
     GatewayError if something cannot be had.
     """

@@ -113,7 +113,7 @@ class JobsContext:
         self._store.fetch_tasks.attend(self._clock.now())
 
     def callbacks(self) -> None:
-        """Tells clients what became of their codes."""
+        """Reports the results of codes to clients."""
         self._callbacks.round()
 
     def deliveries(self) -> None:
@@ -133,7 +133,7 @@ class JobsContext:
             self._store.codes.forget(self._clock.now() - timedelta(days=codes.keep_days))
 
     def plan(self) -> None:
-        """Wants the lists of the issuers that are known, and drops what nobody asks for any more."""
+        """Requests the lists of the known issuers, and drops tasks that are not requested any more."""
         settings, now, tasks = self._settings, self._clock.now(), self._store.fetch_tasks
         if not settings.fetch.enabled:
             return
@@ -201,7 +201,7 @@ class JobsContext:
                  failed=len(found.failed))
 
     def findings(self) -> Findings:
-        """What there is to tell today."""
+        """The findings of the daily report."""
         now = self._clock.now()
         until = now + timedelta(days=self._settings.reports.expiry_days)
         soon = [Ends(one.name, one.what, one.subject, one.not_after)

@@ -53,7 +53,7 @@ from gateway.services.statements.spec import Spec
 from gateway.services.statements.tally import Preflight, Tally
 from gateway.settings import STORE, Settings
 
-MAIL_OCTETS: Final = 150_000  # what rules on size are told: a statement's usual size, in octets
+MAIL_OCTETS: Final = 150_000  # the input of rules on size: a statement's usual size, in octets
 FEW: Final = 2 * CHUNK_ROWS  # rows for which no other process is started
 AHEAD: Final = 3  # chunks for each process that are read before they are needed
 
@@ -62,7 +62,7 @@ AHEAD: Final = 3  # chunks for each process that are read before they are needed
 class Plan:
     """What is to be looked at. `documents`: their directory, None where they are rendered.
 
-    `rows`: how many there may be, for the sample; None if nobody has counted. `until`: when the run may have ended.
+    `rows`: how many there may be, for the sample; None if not counted. `until`: when the run may have ended.
     """
 
     client: str
@@ -231,7 +231,7 @@ _checkers: list[Checker] = []  # of a child process, its only one
 
 def _start(settings: Settings, plan: Plan, parent: int) -> None:
     gc.freeze()  # as in statements_crew
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: whoever started us tells us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the parent process ends this one
     os.environ[PARENT] = str(parent)
     end_with_parent()
     if settings.statements is not None:
@@ -257,7 +257,7 @@ def look(settings: Settings, spec: Spec, path: Path, at: datetime, *, thorough: 
          follow: Callable[[int], None] | None = None) -> Preflight:
     """The whole pre-flight of a run: `statements check` and `send` both ask this, with the same sample of documents.
 
-    `path`: the file of its rows; `follow`: told of how many have been looked at.
+    `path`: the file of its rows; `follow`: called with the number of examined rows.
 
     GatewayError STORE_UNAVAILABLE (retry), CONFIG_*, INPUT_UNREADABLE.
     """
@@ -344,7 +344,7 @@ def _unambiguous(settings: Settings, spec: Spec, path: Path) -> None:
 
 
 def keep(reports: Path, run_id: str, done: Preflight) -> None:
-    """As a page and as JSON, for whoever may read the directory. INPUT_UNREADABLE where it cannot be written."""
+    """Writes it as a page and as JSON, for readers of the directory. INPUT_UNREADABLE where it cannot be written."""
     try:
         reports.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_own(reports / f"{run_id}.preflight.html", preflight_page.html(done))

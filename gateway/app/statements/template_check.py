@@ -1,8 +1,8 @@
-"""Templates of a run are tried before it begins: one with a fault refuses nobody. The words of the mail in each
-language of the first rows; where documents are made, one of these.
+"""Tries the templates of a run before it begins, so that a faulty one rejects no statement.
 
-A row may be wrong by itself, which is its customer's trouble alone; a template of which none of the first rows makes a
-document is the run's.
+It writes the words of the mail in each language of the first rows; where documents are made, one of these.
+A single wrong row affects its customer alone; a template of which none of the first rows makes a document is the run's
+fault.
 """
 
 from collections.abc import Iterable, Iterator

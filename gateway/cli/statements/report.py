@@ -1,4 +1,4 @@
-"""`sealgate statements check`, `report` and `delivered`: what a run would do, what it did, and what became of it."""
+"""`sealgate statements check`, `report` and `delivered`: what a run would do, what it did, and its delivery status."""
 
 import sys
 from collections import Counter

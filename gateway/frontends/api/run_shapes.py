@@ -13,7 +13,7 @@ RUN_ID: Final = "^[0-9a-f]{16}$"
 
 
 class RunFile(BaseModel):
-    """A run's file that lies in the gateway's directory for them."""
+    """A run's file in the gateway's directory for them."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

@@ -1,7 +1,7 @@
 """`GET /certificates/{address}`: the bank's own to anybody, customers' to partners alone.
 
-To a stranger a customer's address and an unknown one are the same, for he is never looked up: the bank's own
-certificates lie in memory, the store is asked for partners only. A partner gets what the gateway itself would encrypt
+To a stranger a customer's address and an unknown one are the same, because neither is looked up: the bank's own
+certificates are in memory, the store is asked for partners only. A partner gets what the gateway itself would encrypt
 to (`pki.select`, enrolled). RFC 2585 (application/pkix-cert), RFC 8551 3.2.2 (certs-only), RFC 8555 9.1 (PEM chain).
 """
 

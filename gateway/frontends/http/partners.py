@@ -1,4 +1,4 @@
-"""Who asks: a partner by his bearer token (RFC 6750 2.1) or his TLS client certificate, or a stranger.
+"""Identifies the client: a partner by bearer token (RFC 6750 2.1) or TLS client certificate, or a stranger.
 
 Of a token only its SHA-256 is kept: tokens are random and long, so that a plain digest needs no salt and no stretching.
 All partners are compared with, whichever fits, and each comparison takes the same time.
@@ -19,7 +19,7 @@ _SCHEME: Final = "bearer "
 
 @dataclass(frozen=True, slots=True)
 class KnownPartner:
-    """A partner. `token`: SHA-256 of his token, None: he has none. `certificates`: SHA-256 fingerprints, hex."""
+    """A partner. `token`: SHA-256 of the bearer token, None: none. `certificates`: SHA-256 fingerprints, hex."""
 
     name: str
     token: bytes | None = None

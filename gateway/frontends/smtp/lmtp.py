@@ -33,9 +33,9 @@ class Lmtp(Relay):
         await super().smtp_EHLO(argument)
 
     async def smtp_DATA(self, argument: str) -> None:
-        """See Relay. After a surprise there is one reply where the client waits for several: so the connection ends,
+        """See Relay. An unexpected error has one reply where the client waits for several, so the connection ends.
 
-        or it would take the replies to its next commands for what became of its other recipients.
+        Else the client would take the replies to its next commands for the results of its other recipients.
         """
         try:
             await super().smtp_DATA(argument)

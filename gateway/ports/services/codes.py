@@ -1,4 +1,4 @@
-"""The store of codes: that there was one, for whom, and what became of it; never the code, nor what was paid."""
+"""The store of codes: that there was one, for whom, and its result; never the code or the transaction."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A customer who gets no codes. `by`: who blocked him."""
+    """A customer who gets no codes. `by`: who blocked them."""
 
     customer: str
     at: datetime
@@ -157,7 +157,7 @@ class CodeStore(Protocol):
         ...
 
     def block(self, block: Block, noted: tuple[str, str] | None = None) -> Blocked | None:
-        """Blocks the customer and his live codes.
+        """Blocks the customer and their live codes.
 
         `noted`: (code_id, what) that is noted with it. None, and nothing is changed: it was noted before, or there is
         no such code.

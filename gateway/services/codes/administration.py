@@ -54,7 +54,7 @@ class Desk:
         return tuple((row.client, self._shown(row)) for row in self.store.of_customer(customer, rows_max))
 
     def block(self, customer: str) -> bool:
-        """No code for this customer until `unblock`, and those that live are dead. True: he was not blocked before.
+        """No code for this customer until `unblock`, and those that live are dead. True: they were not blocked before.
 
         CUSTOMER_UNKNOWN.
         """
@@ -68,7 +68,7 @@ class Desk:
         return done.fresh
 
     def unblock(self, customer: str) -> bool:
-        """True: he was blocked."""
+        """True: they were blocked."""
         return self.store.unblock(customer)
 
     def blocks(self, customer: str | None = None) -> tuple[Block, ...]:

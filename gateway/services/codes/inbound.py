@@ -129,5 +129,5 @@ class _Returned:
 
 
 def _signing_time(opened: Opened, certificate: bytes) -> datetime | None:
-    """When the signer says that he signed (RFC 5652 11.3): a signed attribute, so no other can have written it."""
+    """The signing time that the signer states (RFC 5652 11.3): a signed attribute, so no other can have written it."""
     return next((one.signing_time for one in opened.verdicts.signature.signers if one.certificate == certificate), None)

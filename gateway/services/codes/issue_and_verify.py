@@ -258,7 +258,7 @@ def _linked(row: CodeRow, transaction: Transaction | None) -> Linked:
 
 
 def _is_bound(answer: CertificateAnswer, number: str) -> bool:
-    """An address of one customer with the certificate of another would show him the code."""
+    """An address of one customer with the certificate of another would show that customer the code."""
     return isinstance(answer, Found) and answer.enrolled and all(row.customer == number for row in answer.rows)
 
 

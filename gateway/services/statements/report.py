@@ -24,7 +24,7 @@ _ANSWER_CHARACTERS: Final = 160
 
 
 class Fate(StrEnum):
-    """What became of a mail so far, in the order in which reports show it."""
+    """The delivery status of a mail so far, in the order in which reports show it."""
 
     DELIVERED = "delivered"  # the recipient's server has it
     SENT = "sent"  # the next hop has it, more is not known
@@ -46,7 +46,7 @@ TO_LOOK_AFTER: Final = frozenset({Fate.REFUSED, Fate.BOUNCED, Fate.DEFERRED, Fat
 
 
 def fate(item: ItemRow) -> Fate:
-    """What became of it."""
+    """The delivery status of an item's mail."""
     return _OF_STATE.get(item.state) or _OF_DELIVERY.get(item.delivery, Fate.SENT)
 
 

@@ -31,7 +31,7 @@ _TEXT_MAX: Final = 200  # characters of a number, an account or a version
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One statement. `customers`: the holder, then the joint holders; each gets a mail of his own.
+    """One statement. `customers`: the holder, then the joint holders; each gets a mail of their own.
 
     `document`: a file name below the run's directory, '' where it is rendered; `language` '' = the run's;
     `address` '' = that of the customer in the store. `values`: everything that stands in the row, for templates.

@@ -283,7 +283,7 @@ class SqliteDatabase(Database):
 
 @dataclass(frozen=True, slots=True)
 class _Insertion:
-    """An INSERT for the driver: `columns` in the order of its marks, each with what makes a driver's value of ours."""
+    """An INSERT for the driver: `columns` in the order of its marks, each with its conversion to the driver's value."""
 
     text: str
     columns: tuple[tuple[str, Callable[[Any], Any] | None], ...]
@@ -300,7 +300,7 @@ class _Insertion:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """An UPDATE for the driver: its marks in their order, each with what makes a driver's value of ours.
+    """An UPDATE for the driver: its marks in their order, each with its conversion to the driver's value.
 
     `fixed`: what the statement itself says. No lists (`in_`): those are spelt out when it is executed.
     """

@@ -15,7 +15,7 @@ from gateway.adapters.db.tables.statements import statement_chunk, statement_ite
 from gateway.model.audit.acts import Act
 from gateway.ports.services.statements.rows import ItemState, RunRow, RunState
 
-FORGET_ITEMS: Final = 10_000  # at once, so that nobody waits long for it
+FORGET_ITEMS: Final = 10_000  # at once, so that other writers do not wait long
 
 _r, _c, _i = statement_run.c, statement_chunk.c, statement_item.c
 _ENDED: Final = (RunState.DONE.value, RunState.CANCELLED.value, RunState.STOPPED.value)

@@ -28,7 +28,7 @@ code = Table(
     CheckConstraint("digits BETWEEN 6 AND 10", name="digits"),
     sqlite_with_rowid=False,
 )
-# One live code of a client for each customer and purpose, whoever races whom.
+# One live code of a client for each customer and purpose, also under concurrent requests.
 Index("uq_code_live", code.c.client, code.c.customer, code.c.purpose, unique=True,
       sqlite_where=code.c.state == "live", postgresql_where=code.c.state == "live")
 

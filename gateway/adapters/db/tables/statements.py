@@ -26,7 +26,7 @@ statement_run = Table(
     CheckConstraint("state IN ('new', 'planning', 'running', 'paused', 'done', 'cancelled', 'stopped')", name="state"),
 )
 
-# Rows that follow each other; whoever works on them is `owner`, by the one claim `token`. due_at NULL: all settled.
+# Rows that follow each other. `owner` is the process at work on them, by the claim `token`. due_at NULL: all settled.
 # attempts NULL: no process died at work on them. Else `item` is the one in work, or NULL, and `attempts` says how often
 # in a row work on it began without coming to its end.
 statement_chunk = Table(

@@ -60,7 +60,7 @@ def router(current: Current) -> APIRouter:
             return idempotent(current.service, request, client, body.canonical,
                         lambda: CodeIssued.of(desk.issue(client, body.value.order())), status=201)
 
-    @routes.get("/codes/{code_id}", operation_id="show", summary="What became of a code")
+    @routes.get("/codes/{code_id}", operation_id="show", summary="State and delivery of a code")
     def show(code_id: Id, client: Annotated[str, client]) -> CodeShown:
         return CodeShown.of(codes().show(client, code_id))
 

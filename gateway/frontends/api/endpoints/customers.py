@@ -29,13 +29,13 @@ def router(current: Current) -> APIRouter:
     @routes.put("/customers/{number}/block", operation_id="block", summary="No codes for this customer",
                 dependencies=[client])
     def block(number: Number, codes: Annotated[Codes, desk]) -> Blocked:
-        """Codes of his that live are dead at once."""
+        """Their live codes are dead at once."""
         return Blocked(state="blocked", changed=codes.block(number))
 
     @routes.delete("/customers/{number}/block", operation_id="unblock", summary="Codes for this customer again",
                    dependencies=[client])
     def unblock(number: Number, codes: Annotated[Codes, desk]) -> Blocked:
-        """Speak with the customer first: he may have blocked himself by answering `not me`."""
+        """Speak with the customer first: their answer `not me` may have caused the block."""
         return Blocked(state="not_blocked", changed=codes.unblock(number))
 
     return routes

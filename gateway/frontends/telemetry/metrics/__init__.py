@@ -127,7 +127,7 @@ def counting() -> bool:
 
 def mail_settled(*, direction: str, listener: str, answer: str, reason: Reason | None, seconds: float, size: int,
                  recipients: Iterable[Settled] = ()) -> None:
-    """One mail has its answer. `size` in octets; `recipients`: what became of each."""
+    """One mail has its answer. `size` in octets; `recipients`: the result for each."""
     if _meters is not None:
         _meters.mail(direction, listener, answer, reason, seconds, size, recipients)
 
@@ -151,7 +151,7 @@ def decided(rule: str, end: str) -> None:
 
 
 def observed(direction: str, settled: str) -> None:
-    """In `mode: observe`: what would have become of one recipient's mail."""
+    """In `mode: observe`: the result that one recipient's mail would have had."""
     if _meters is not None:
         _meters.observed(direction, settled).inc()
 

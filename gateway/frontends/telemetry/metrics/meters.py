@@ -54,13 +54,13 @@ class Meters:
             return _children(Gauge(f"sealgate_{name}", text, labels, multiprocess_mode="livesum", registry=registry))
 
         self.mails = counter("mails", "Mails by how they were answered", "direction", "listener", "answer", "reason")
-        self.recipients = counter("recipients", "Recipients by what became of them", "direction", "settled")
+        self.recipients = counter("recipients", "Recipients by result", "direction", "settled")
         self.mail_seconds = histogram("mail_seconds", "From a mail's last octet to its answer", SECONDS, "direction")
         self.mail_size = histogram("mail_size_bytes", "Size of mails as received", SIZES, "direction")
         self.refusals = counter("refusals", "Commands and connections rejected before a mail",
                                 "listener", "reason")
         self.decisions = counter("decisions", "Recipients by the rule that decided, and its end", "rule", "end")
-        self.observed = counter("observed", "In mode observe, recipients by what would have become of them",
+        self.observed = counter("observed", "In mode observe, recipients by the result they would have had",
                                 "direction", "settled")
         self.protections = counter("protections", "Recipients who got their mail, by what was done to it",
                                    "direction", "verb")

@@ -130,7 +130,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of an item. `free`: its statement may be sent by another run. `at`: None = now; see ItemRow.at.
+    """The result for an item. `free`: its statement may be sent by another run. `at`: None = now; see ItemRow.at.
 
     `queue_id` '': the one that the next hop's reply names.
     """
