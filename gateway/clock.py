@@ -34,7 +34,7 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class FrozenClock:
-    """A clock that stands: for tests, and for `inspect --at`."""
+    """A clock that does not advance: for tests, and for `inspect --at`."""
 
     at: datetime
 

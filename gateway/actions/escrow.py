@@ -52,7 +52,7 @@ class Escrow:
 def unusable(certificate: Certificate, at: datetime) -> Reason | None:
     """Why a certificate that the settings name cannot be encrypted to at this time; None if it can.
 
-    Validity, the strength of its key, and key usage (RFC 5280 4.2.1.3). The settings stand for its path to a root, and
+    Validity, the strength of its key, and key usage (RFC 5280 4.2.1.3). The settings replace its path to a root, and
     its holder decides what it is for, so neither its issuer nor extended key usage is judged.
     """
     if at < certificate.not_before:

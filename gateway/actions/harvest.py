@@ -15,7 +15,7 @@ class HarvestParams(Params):
 
 
 class Harvest:
-    """See the module; what is kept, and what is not, stands in `pki.harvest` and `pipeline.inbound.harvest`."""
+    """See the module; the rules of what is kept are in `pki.harvest` and `pipeline.inbound.harvest`."""
 
     name: ClassVar[str] = "harvest"
     rank: ClassVar[int] = 27

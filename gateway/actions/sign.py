@@ -43,7 +43,7 @@ class Sign:
     def apply(self, draft: Draft, params: Any, context: VerbContext) -> Draft:
         """GatewayError KEY_NOT_PERMITTED or FROM_NOT_IN_CERTIFICATE if this mail may not bear this signature.
 
-        The limits stand here as well as in the rules, so that no rule, however wrong, signs for a stranger.
+        The limits apply here as well as in the rules, so that no wrong rule signs for a stranger.
         """
         if not context.client_is_ours:
             raise GatewayError(Reason.KEY_NOT_PERMITTED, "a stranger never gets the bank's signature")

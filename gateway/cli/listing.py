@@ -60,7 +60,7 @@ def shown(value: object) -> str:
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Rows on standard output: a table on a terminal, without columns that hold nothing.
 
-    Where the terminal is too narrow, each row stands as a block, a line for each of its values.
+    Where the terminal is too narrow, each row is a block, a line for each of its values.
     """
     if not sys.stdout.isatty():
         for row in rows:

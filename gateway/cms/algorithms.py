@@ -1,4 +1,4 @@
-"""OIDs and names of algorithms; how long each is believed stands in `cms.strength`.
+"""OIDs and names of algorithms; `cms.strength` says how long each is accepted.
 
 RFC 5754 (SHA-2), RFC 4055/4056 (RSA PSS, OAEP), RFC 5753 (ECDH), RFC 8418 (X25519), RFC 8419 (Ed25519), RFC 5084 (GCM),
 RFC 3565 (AES-CBC, AES wrap), RFC 5480 (curves). Names are ours and short: 'sha256', 'sha256_rsa', 'sha256_rsa_pss',

@@ -42,7 +42,7 @@ class Certificate:
     """One certificate. Equal to another if the octets are.
 
     `sha256`: hex of the whole. `subject`, `issuer`: RFC 4514 text. `spki`: DER SubjectPublicKeyInfo. Times are UTC.
-    `emails`: rfc822Name and SmtpUTF8Mailbox of the SAN as they stand; of the subject only where the SAN has none.
+    `emails`: rfc822Name and SmtpUTF8Mailbox of the SAN as written; of the subject only where the SAN has none.
     `key_usage`, `extended_key_usage`: None where the extension is absent (anything goes), dotted OIDs in the latter.
     `key_algorithm`, `signature_algorithm`: names of `cms.algorithms`.
     """

@@ -43,7 +43,7 @@ _SIGN_ONLY: Final = frozenset({"ed25519", "ed448", "dsa", "ml-dsa-44", "ml-dsa-6
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """To whom, and how if the key is RSA. Plain certificates may stand for recipients with the call's own default."""
+    """To whom, and how if the key is RSA. Plain certificates are recipients with the call's own default."""
 
     certificate: Certificate
     rsa: KeyTransport = KeyTransport.PKCS1
@@ -106,7 +106,7 @@ def _auth_enveloped(content: bytes, head: bytes, cipher: ContentCipher, key: byt
 
 
 class _Scratch(local):
-    """Where a thread's ciphertext stands until it is copied into the message.
+    """The buffer of a thread's ciphertext until it is copied into the message.
 
     A fresh megabyte for every message costs more than AES: the allocator gives it back and faults it in again.
     """
@@ -200,7 +200,7 @@ def _identifier(certificate: Certificate) -> bytes:
 
 def _key_transport(certificate: Certificate, public: rsa.RSAPublicKey,
                    transport: KeyTransport) -> Callable[[bytes], bytes]:
-    """KeyTransRecipientInfo (RFC 5652 6.2.1); the encrypted key is as long as the modulus, so all lengths stand."""
+    """KeyTransRecipientInfo (RFC 5652 6.2.1); the encrypted key is as long as the modulus, so all lengths are fixed."""
     if transport is KeyTransport.OAEP_SHA256:
         digest = algorithms.identifier(algorithms.DIGEST_OIDS["sha256"], build.null())
         algorithm = algorithms.identifier(algorithms.RSA_OAEP, build.sequence(

@@ -75,7 +75,7 @@ def wrap_identifier(octets: int) -> bytes:
 
 
 def shared_info(wrap: bytes, ukm: bytes | None, octets: int) -> bytes:
-    """DER ECC-CMS-SharedInfo (RFC 5753 7.2): the wrap AlgorithmIdentifier as it stands, ukm, key length in bits."""
+    """DER ECC-CMS-SharedInfo (RFC 5753 7.2): the wrap AlgorithmIdentifier as received, ukm, key length in bits."""
     return build.sequence(
         wrap,
         b"" if ukm is None else build.context(0, build.octet_string(ukm)),

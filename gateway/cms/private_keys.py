@@ -96,7 +96,7 @@ def read_pkcs12(octets: bytes, passphrase: bytes | None) -> Pkcs12:
 
 
 def _key_block(octets: bytes) -> bytes:
-    """The one block of a PEM file that is a private key; certificates may stand beside it."""
+    """The one block of a PEM file that is a private key; certificates may be beside it."""
     blocks: list[bytes] = []
     at = 0
     while (start := octets.find(b"-----BEGIN ", at)) >= 0:

@@ -67,7 +67,7 @@ class PreparedSigner:
     def signed_attributes(self, digest: bytes, at: datetime) -> bytes:
         """The DER SET OF that is signed, for a content with this digest, at this (aware) time."""
         time = _time(at)
-        if len(time) == 15:  # UTCTime; its two header octets stand in the template
+        if len(time) == 15:  # UTCTime; its two header octets are in the template
             return b"".join((self.before_time, time[2:], self.before_digest, digest, self.after_digest))
         return build.set_of(*self.constant, *_variable(time, digest))
 

@@ -144,7 +144,7 @@ def parse_signed(octets: bytes) -> SignedData:
 
 
 def form_fault(signed: SignedData, *, detached: bool) -> Reason | None:
-    """Why the SignedData of a mail is of the wrong form, or None. `detached`: it stands in a multipart/signed.
+    """Why the SignedData of a mail is of the wrong form, or None. `detached`: it is in a multipart/signed.
 
     There, a content of its own would be a second message that some reader shows (RFC 8551 3.5.3); elsewhere a
     missing one leaves nothing to be signed. Both hold id-data (RFC 8551 2.4.2).

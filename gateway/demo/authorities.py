@@ -102,7 +102,7 @@ class Authorities:
         )
 
     def revoke(self, der: bytes, at: datetime) -> None:
-        """Stands on the next list that is published."""
+        """Adds it to the next list that is published."""
         self.revoked.append(RevokedEntry(parse_certificate(der).serial, at))
 
     def publish(self, lists: Lists, now: datetime) -> tuple[bytes, bytes]:

@@ -219,7 +219,7 @@ bank:
   domains: [{DOMAIN}]
   hostname: gateway.{DOMAIN}
   name: Demo Bank
-  trusted_authserv_ids: [filter.{DOMAIN}] # the spam filter that would stand in front
+  trusted_authserv_ids: [filter.{DOMAIN}] # the spam filter that would be in front
 listeners:
   - {{name: outbound, role: outbound, host: 127.0.0.1, port: {ports.outbound}}}
   - {{name: inbound, role: inbound, host: 127.0.0.1, port: {ports.inbound}, trusted_peers: ["127.0.0.9/32"]}}

@@ -90,6 +90,6 @@ class CodesTour:
 
 
 def _code(text: str) -> str:
-    """The code as it stands in the mail, without the blanks that make it readable; '' if there is none."""
+    """The code in the mail, without the blanks that make it readable; '' if there is none."""
     found = re.search(r"(?m)^\s*(\d(?: ?\d){5,9})\s*$", text)
     return found[1].replace(" ", "") if found else ""

@@ -1,6 +1,6 @@
 """The world around the demo's bank, over HTTP on loopback: a partner's directory, and the authorities' lists.
 
-`Site` serves a few paths from memory, `Directory` a certificate per address. Each stands on a port of its own, so that
+`Site` serves a few paths from memory, `Directory` a certificate per address. Each is on a port of its own, so that
 the directory can die while everything else goes on.
 """
 

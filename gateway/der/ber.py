@@ -113,7 +113,7 @@ class _Writer:
         return end
 
     def _minimal(self, tag: bytes, start: int, body: int, length: int) -> bool:
-        """Whether the header as it stands is the one that DER has for it."""
+        """Whether the header is the one that DER has for it."""
         return body - start == len(header(int.from_bytes(tag, "big"), length))
 
     def _open(self, tag: bytes, body: int, end: int, *, indefinite: bool, inside: bool, minimal: bool) -> None:

@@ -1,6 +1,6 @@
 """Private keys handed to `sealgate inspect`: software keys in memory, paired with the certificates they belong to.
 
-For looking at mail at one's desk; the gateway's own keys stand behind `ports.keys`.
+For inspecting mail on a desktop; the gateway's own keys are behind `ports.keys`.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -104,7 +104,7 @@ def _der_kind(octets: bytes) -> Kind:
 
 
 def _encapsulates_tst_info(octets: bytes) -> bool:
-    """By the first octets: eContentType stands before anything that can be large."""
+    """By the first octets: eContentType is before anything that can be large."""
     return _TST_INFO in octets[:256]
 
 

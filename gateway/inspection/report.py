@@ -1,6 +1,6 @@
 """What `sealgate inspect` answers, as a value and as the one JSON object of its interface.
 
-Every object has the same keys; what does not apply has its neutral value. `timestamp` stands only for kind
+Every object has the same keys; a key that does not apply has its neutral value. `timestamp` is only for kind
 timestamp, `changes` only for kind pdf, `answers` only for kind ocsp, `list` only for kind crl, `certificates` only
 where the file is made of certificates, `given` only where revocation lists or OCSP answers were given. Besides what
 the interface names, each signer has `notes`: reasons that are reported and decide nothing.

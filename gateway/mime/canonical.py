@@ -24,7 +24,7 @@ _TO_ASCII = bytes(octet if octet < 128 and octet else 63 for octet in range(256)
 
 
 def newlines_are_crlf(octets: bytes) -> bool:
-    """Whether every CR stands before a LF and every LF behind a CR."""
+    """Whether every CR is before a LF and every LF behind a CR."""
     return ends_in_pairs(octets)
 
 

@@ -105,7 +105,7 @@ def _reported(group: Headers) -> Reported:
 
 
 def _one(group: Headers, name: str) -> str:
-    """The value of a field that stands there exactly once."""
+    """The value of a field that occurs exactly once."""
     fields = group.all(name)
     if len(fields) != 1:
         raise GatewayError(Reason.MAIL_MALFORMED, f"a delivery report with {len(fields)} fields {name} in a group")

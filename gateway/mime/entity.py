@@ -73,12 +73,12 @@ class Entity:
 
     @property
     def raw(self) -> bytes:
-        """Header and body, exactly as they stand in the buffer."""
+        """Header and body, exactly as in the buffer."""
         return self.octets[self.start:self.end]
 
     @property
     def body(self) -> bytes:
-        """The body as it stands, still in its transfer encoding."""
+        """The body as received, still in its transfer encoding."""
         return self.octets[self.body_start:self.end]
 
     @property
@@ -321,5 +321,5 @@ def parse_entity(
 
 
 def decode(entity: Entity) -> bytes:
-    """The body with its transfer encoding undone (RFC 2045 6): what a reader gets. Unknown encodings: as it stands."""
+    """The body with its transfer encoding undone (RFC 2045 6): what a reader gets. Unknown encodings: as received."""
     return decode_span(entity.octets, entity.body_start, entity.end, entity.cte)

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from gateway.mime.words import codec_of, decode_as, decode_octets, decode_words, unfold
 
-VALUE_OCTETS_MAX = 100_000  # what stands behind is not looked at
+VALUE_OCTETS_MAX = 100_000  # octets behind are not examined
 PARAMETERS_MAX = 200
 CONTINUATIONS_MAX = 500
 KEPT_OCTETS_MAX = 256  # of a value whose reading is kept: the cache stays under 1 MiB
@@ -97,7 +97,7 @@ def parse_parameters(value: bytes, codec: str = "latin_1") -> tuple[str, dict[st
 
 
 def pieces_of(text: str) -> list[str]:
-    """`text` cut at the semicolons that stand outside quotes and comments; comments dropped."""
+    """`text` cut at the semicolons outside quotes and comments; comments dropped."""
     if '"' not in text and "(" not in text:
         return text.split(";")
     pieces: list[str] = []
@@ -165,7 +165,7 @@ def _unquote(text: str) -> str:
 
 
 def _join(numbered: dict[int, tuple[str, bool]]) -> str:
-    """Continuations put together (RFC 2231 3, 4): the charset stands in piece 0, pieces end at the first gap."""
+    """Continuations put together (RFC 2231 3, 4): the charset is in piece 0, pieces end at the first gap."""
     codec: str | None = "utf_8"
     octets = bytearray()
     for index in range(min(len(numbered), CONTINUATIONS_MAX)):

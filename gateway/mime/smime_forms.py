@@ -1,6 +1,6 @@
 """The MIME shapes of S/MIME (RFC 8551 3, RFC 1847): recognised however they are labelled, written in one way.
 
-Reading: `multipart/signed` with exactly two parts gives the signed octets as they stand (the CRLF before the
+Reading: `multipart/signed` with exactly two parts gives the signed octets as received (the CRLF before the
 delimiter is not part of them) and the signature; every other CMS object is one `Cms`, whether its label is
 application/pkcs7-mime, x-pkcs7-mime, octet-stream with a .p7m name, or wrong altogether but its first octets are
 a CMS ContentInfo. Mime labels decide nothing about what a CMS object is: the object itself does.
@@ -286,7 +286,7 @@ def pkcs7_mime(der: bytes, smime_type: str, name: str = "smime.p7m", outer: byte
     """The entity around one CMS object: header fields, empty line, base64 (RFC 8551 3.2).
 
     `smime_type`: 'enveloped-data', 'authEnveloped-data', 'signed-data', 'compressed-data' (RFC 8551 3.2.2).
-    `outer`: whole fields that stand before its own.
+    `outer`: whole fields before its own.
     """
     return base64_lines(der, outer + (
         f'Content-Type: application/pkcs7-mime; smime-type={smime_type};\r\n name="{name}"\r\n'

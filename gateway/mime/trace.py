@@ -41,7 +41,7 @@ def is_trace(lower: str) -> bool:
 def authserv_id(value: bytes) -> str:
     """The id that leads an Authentication-Results value (RFC 8601 2.2), lower case, without comments and escapes.
 
-    '' where anything else stands there than an id and a version: some other reader may make an id of it.
+    '' if there is anything else than an id and a version: some other reader may make an id of it.
     """
     return _id_in(pieces_of(decode_octets(unfold(value)))[0])
 
@@ -71,7 +71,7 @@ def forged_status(own_ids: Iterable[str], names: frozenset[str] = frozenset()) -
 
 
 def _claims(field: Field, ours: frozenset[str]) -> bool:
-    """Ours, or not readable as anybody's; in an ARC set the id stands behind 'i=N;'."""
+    """Ours, or not readable as anybody's; in an ARC set the id is behind 'i=N;'."""
     if field.lower.startswith("arc-"):
         instance, *rest = pieces_of(decode_octets(unfold(field.value)))
         found = _id_in(rest[0]) if rest and _INSTANCE.fullmatch(instance.strip()) else ""
@@ -81,7 +81,7 @@ def _claims(field: Field, ours: frozenset[str]) -> bool:
 
 
 def strip_tags(subject: str, tags: Sequence[str]) -> str:
-    """The subject text without any of our tags ('[signed]'), ASCII case ignored, wherever they stand; spaces joined.
+    """The subject text without any of the gateway's tags ('[signed]'), ASCII case ignored, at any place; spaces joined.
 
     Letters that a reader does not see, and spaces, make no other tag of it; compatible letters and brackets are the
     same. What a removal brings together is looked at again ('[sig[signed]ned]' leaves nothing). Where an override of
@@ -203,7 +203,7 @@ def keyword_spans(subject: str) -> tuple[tuple[str, int, int], ...]:
     """Bracketed words at the start and end of a subject: (word in lower case without brackets, start, end).
 
     Letters that a reader does not see, and spaces, make no other word of it; a word with spaces is given with them
-    too. Compatible letters and brackets are the same. Short words with a colon, symbols and numbers may stand before,
+    too. Compatible letters and brackets are the same. Short words with a colon, symbols and numbers may be before,
     symbols behind. In the middle they are just text. Generous, because a keyword can only raise protection. At most
     KEYWORDS_MAX on either side; linear in the subject.
     """
@@ -286,7 +286,7 @@ def message_id(headers: Headers) -> str:
 def came_as(octets: bytes, not_this: str) -> str:
     """The id under which the mail server in front of us had the mail, by the newest Received (RFC 5321 4.4); or ''.
 
-    `not_this`: our own id, which stands in our own Received. Only the beginning of a header is looked at.
+    `not_this`: the gateway's id, which is in its own Received. Only the beginning of a header is looked at.
     """
     end = octets.find(b"\r\n\r\n", 0, _TRACE_OCTETS_MAX)
     for field in _RECEIVED.finditer(octets, 0, end + 2 if end >= 0 else _TRACE_OCTETS_MAX):

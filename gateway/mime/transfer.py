@@ -109,7 +109,7 @@ def quoted_printable(content: bytes) -> bytes:
 
 
 def base64_lines(octets: bytes, before: bytes = b"") -> bytes:
-    """Base64 in lines of 76 columns (RFC 2045 6.8), each ended by CRLF; `before` stands before the first.
+    """Base64 in lines of 76 columns (RFC 2045 6.8), each ended by CRLF; `before` is put before the first.
 
     Large octets are written piece by piece: of 50 MB nothing is there twice but the result.
     """

@@ -238,7 +238,7 @@ def encode_unstructured(name: str, text: str) -> bytes:
 
 
 def _plain(text: str) -> bool:
-    """Whether `text` may stand in a field as it is and is read back exactly."""
+    """Whether `text` may be in a field unencoded and is read back exactly."""
     return text.isascii() and text.replace("\t", " ").isprintable() and "=?" not in text and text == text.strip()
 
 

@@ -39,7 +39,7 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`steps` stand in the fixed order of sealing. `rule` is 'FILE:NAME', or 'FILE:otherwise'.
+    """`steps` are in the fixed order of sealing. `rule` is 'FILE:NAME', or 'FILE:otherwise'.
 
     `observed`: decisions of rules in `mode: observe`, which would have won but change nothing.
     `reason`: why it does not simply go on; None for a mail that does. `dropped`: verbs of the rule that were left out

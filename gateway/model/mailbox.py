@@ -36,7 +36,7 @@ def spellings(address: str) -> tuple[str, ...]:
 
 
 def has_spellings(address: str) -> bool:
-    """Whether its domain is an internationalised one; not so where letters beyond ASCII only stand for ASCII ones."""
+    """Whether its domain is an internationalised one; not so where letters beyond ASCII only represent ASCII ones."""
     return _PREFIX in in_ascii(address)
 
 
@@ -91,7 +91,7 @@ def address_matches(pattern: str, address: str) -> bool:
 def permitted_from(patterns: Iterable[str], address: str) -> bool:
     """Whether a client or key with these `from` patterns may use this address; the null path is never meant.
 
-    A domain with letters that only stand for others (KELVIN SIGN for k) is never permitted: readers see the letters.
+    A domain with letters that only represent others (KELVIN SIGN for k) is never permitted: readers see the letters.
     """
     return bool(address) and _is_exact(address) and any(address_matches(pattern, address) for pattern in patterns)
 

@@ -1,4 +1,4 @@
-"""Where a certificate of an address stands in DNS, and as which record: the name and text of SMIMEA records.
+"""The name and text of SMIMEA records: where DNS has the certificate of an address.
 
 RFC 8162 3: the local part, without quotes, in UTF-8 (beyond ASCII in normal form C), SHA-256, its first 28 octets in
 hexadecimal; then `_smimecert` and the domain. Upper and lower case give different names. RFC 6698 2.1 (the fields),
@@ -31,14 +31,14 @@ def owner_name(address: str) -> str | None:
 
 
 def owner_names(address: str) -> tuple[str, ...]:
-    """The name of the local part exactly as it stands; then, if it differs, that of its folded form."""
+    """The name of the local part exactly as written; then, if it differs, that of its folded form."""
     local, _, domain = address.rpartition("@")
     names = (owner_name(address), owner_name(f"{fold(local)}@{domain}"))
     return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
 def record(der: bytes) -> str:
-    """The record's data as it stands in a zone file: usage 3, selector 0, matching type 0, the whole certificate."""
+    """The record's data in the form of a zone file: usage 3, selector 0, matching type 0, the whole certificate."""
     return f"{DOMAIN_ISSUED} {FULL_CERTIFICATE} {EXACT} {der.hex()}"
 
 

@@ -22,8 +22,8 @@ from gateway.errors import GatewayError, Reason
 from gateway.pdf import check_child
 from gateway.ports.services.documents import Depth
 
-HEAD_OCTETS: Final = 1024  # within which `%PDF-` may stand (Adobe's readers, ISO 32000-1 Annex H.3 note 13)
-TAIL_OCTETS: Final = 2048  # within which startxref and `%%EOF` stand (note 18: within 1024), and mostly the trailer
+HEAD_OCTETS: Final = 1024  # within which `%PDF-` may be (Adobe's readers, ISO 32000-1 Annex H.3 note 13)
+TAIL_OCTETS: Final = 2048  # within which startxref and `%%EOF` are (note 18: within 1024), and mostly the trailer
 TABLE_OCTETS: Final = 1024  # of what startxref leads to: a table, or a stream whose dictionary is the trailer
 THOROUGH_S: Final = 20.0  # until everything in one document is decompressed
 THOROUGH_OCTETS_MAX: Final = 536_870_912  # of memory for it, pikepdf's own 60 MiB included

@@ -1,7 +1,7 @@
 """The program that decompresses all of a PDF: started by `check`, one process for one document at a time.
 
 A small file can hold many GiB, or take hours: inside the gateway it would take all memory, and could not be ended. It
-stands alone (standard library and pikepdf), so that it starts quickly.
+imports little (standard library and pikepdf), so that it starts quickly.
 
 Frames are as in `child_process`. The first frame (JSON) has the limits, each further one is a document; the answer is
 `G` for a good one, and `B` for one with a part that cannot be decompressed.

@@ -1,4 +1,4 @@
-"""A mail taken apart for its page in a PDF: what stands in its header and its text, and the files that came with it.
+"""Takes a mail apart for its page in a PDF: its header, its text and the attached files.
 
 What readers of mail see and in the order in which they see it (RFC 2045, 2046, 2387, 3676); nothing is left out: a part
 that cannot be drawn comes as a file.

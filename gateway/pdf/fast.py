@@ -133,7 +133,7 @@ class _Letter:
         """As wide as the page."""
         tag = self.sheet.tag("P", self.sheet.body)
         for line in self.sheet.wrapped(words, RIGHT - LEFT, size):
-            if self.y > BOTTOM:  # its rest is another paragraph: a tag's text stands on one page
+            if self.y > BOTTOM:  # its rest is another paragraph: a tag's text is on one page
                 self.next_page()
                 tag = self.sheet.tag("P", self.sheet.body)
             self.sheet.text(tag, LEFT, self.y, line, size)

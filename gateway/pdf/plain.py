@@ -1,6 +1,6 @@
 """Values for documents, as JSON that means to a template what it means to the eye.
 
-What strangers write stands in statements (the purpose of a payment). Controls are taken out, and with them what turns
+Statements contain text of strangers (the purpose of a payment). Controls are taken out, and with them what turns
 the direction of writing round (Unicode Bidirectional Algorithm, UAX 9 2.1 to 2.3): `+1.00` is never shown as `00.1+`.
 """
 

@@ -54,7 +54,7 @@ class Renderer:
     def render(self, root: Path, file: str, inputs: Mapping[str, str], at: datetime) -> bytes:
         """The PDF of a template: `file` below `root`, which it cannot leave; `inputs` are its `sys.inputs`.
 
-        `at` (aware) stands in the document as the time of its making. GatewayError(PDF_NOT_MADE | PDF_TOO_LARGE).
+        `at` (aware) is in the document as the time of its creation. GatewayError(PDF_NOT_MADE | PDF_TOO_LARGE).
         PDF_NOT_MADE with retry: the process could not be started, or was killed, for want of memory of the machine.
         """
         question = {"root": str(root.absolute()), "file": file, "inputs": dict(inputs),

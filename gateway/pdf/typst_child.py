@@ -2,7 +2,7 @@
 
 Why not in the gateway's own process: a template that never ends cannot be ended inside it, and one that asks for all
 memory takes the mails in work with it. A process of its own has a deadline, its own limit of memory and no way to the
-network: typst would fetch `@preview/…` from its registry. It stands alone (standard library and typst), so that it
+network: typst would fetch `@preview/…` from its registry. It imports little (standard library and typst), so that it
 starts quickly.
 
 Standard input is a socket. A frame is four octets of length, then the body. The first frame (JSON) says which fonts
@@ -90,7 +90,7 @@ def error_text(error: Exception, question: dict[str, Any]) -> str:
 
 
 def _says(question: dict[str, Any], words: str) -> bool:
-    """Whether an assertion's words stand in the template from quote to quote: then nothing of a value is in them."""
+    """Whether the template has an assertion's words from quote to quote: then they contain no value."""
     return '"' not in words and any(f'message: "{words}")' in text for text in _own_files(question))
 
 

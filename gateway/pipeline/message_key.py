@@ -14,7 +14,7 @@ from gateway.mime.header import Field, Headers
 from gateway.mime.trace import is_trace
 from gateway.model.mail import Mail
 
-_ID_OCTETS_MIN: Final = 6  # Postfix's queue ids have ten and more; a shorter one could stand anywhere
+_ID_OCTETS_MIN: Final = 6  # Postfix's queue ids have ten and more; a shorter one could occur anywhere
 _IDS: Final = frozenset({"message-id", "resent-message-id"})
 _DATES: Final = frozenset({"date", "resent-date"})
 _BEHIND_THE_DATE: Final = frozenset({"from", "resent-from", "to"})  # what else Postfix completes
@@ -69,7 +69,7 @@ def _by_filter(field: Field) -> bool:
 
 
 def _holds(value: bytes, mark: bytes) -> bool:
-    """Whether it stands there as a word of its own."""
+    """Whether it occurs there as a word of its own."""
     at = value.find(mark)
     if at < 0:
         return False

@@ -53,7 +53,7 @@ class Differs(NamedTuple):
 
 @dataclass(slots=True)
 class _Kind:
-    """`one` stands for all; `way` is its path from the first issuer on, () where that is none; `refused`: for all."""
+    """`one` represents all; `way` is its path from the first issuer on, () where that is none; `refused`: for all."""
 
     one: Certificate
     way: tuple[Certificate, ...] = ()

@@ -3,8 +3,8 @@
 The rules, in the order of the code:
 
 1. Where the policy wants enrolled ones, the store alone is asked: a customer's code never waits for a directory.
-2. Bound certificates in the store end it at once, wherever the store stands among the sources and whether they can be
-   used or not: a directory must not step in the day the customer's own certificate ends.
+2. Bound certificates in the store end it at once, at any position of the store among the sources, usable or not: a
+   directory must not step in the day the customer's own certificate ends.
 3. Each source is asked in order. The first that finds something usable, or usable ones of several owners, ends it.
 4. A source that does not answer ends it too, and later ones are not asked: it may have known better. What covers an
    outage is what was kept before (`adapters.directories.guarded`), never another source.

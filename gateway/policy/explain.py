@@ -84,7 +84,7 @@ def explain(rules: RuleSet, facts: Facts, to: RecipientFacts) -> Explanation:
 
 
 def _looked_up(decision: Decision | Needs, to: RecipientFacts) -> CertificateLine | None:
-    """The look-up on which the decision stands, else one that a rule asked for."""
+    """The look-up that the decision depends on, else one that a rule asked for."""
     answer = used(decision, to) if isinstance(decision, Decision) else NotAsked()
     if isinstance(answer, NotAsked):
         answer = to.enrolled if isinstance(to.certificate, NotAsked) else to.certificate

@@ -18,7 +18,7 @@ MESIGN: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
 
 
 def meant(text: str) -> tuple[str, ...]:
-    """The levels of which one will do, () if the text is no level. An OID stands for the certificate policy itself."""
+    """The levels of which one will do, () if the text is no level. An OID means the certificate policy itself."""
     if text in MESIGN:
         return MESIGN[text]
     return (fold(text),) if stated(text) else ()

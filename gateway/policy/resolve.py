@@ -32,14 +32,14 @@ class NoParams(BaseModel):
 
 
 _ANY_ROW: Final = CertificateRow("", b"", (), datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
-DEVICE_BOUND: Final = replace(_ANY_ROW, device_bound=True)  # stands for any such row
+DEVICE_BOUND: Final = replace(_ANY_ROW, device_bound=True)  # represents any such row
 # Without an encryption these have nothing to add to.
 _WITH_ENCRYPT = frozenset({"encrypt", "escrow"})
 _NO_PARAMS: Final = NoParams()
 
 
 def with_certificate(decision: Decision, to: RecipientFacts) -> Decision | Needs:
-    """The decision as it stands once the recipient's certificate is known; unchanged if it does not encrypt."""
+    """The final decision once the recipient's certificate is known; unchanged if it does not encrypt."""
     params = _params(decision.steps, "encrypt")
     if params is None:
         return decision
@@ -56,7 +56,7 @@ def with_certificate(decision: Decision, to: RecipientFacts) -> Decision | Needs
 
 
 def used(decision: Decision, to: RecipientFacts) -> CertificateAnswer | NotAsked:
-    """The look-up on which a decision that encrypts stands; NotAsked where it does not encrypt."""
+    """The look-up that a decision to encrypt depends on; NotAsked where it does not encrypt."""
     params = _params(decision.steps, "encrypt")
     if params is None:
         return NotAsked()

@@ -35,7 +35,7 @@ class BadValueError(ValueError):
 
 @dataclass(frozen=True)
 class Texts:
-    """Any of: literal texts (folded), globs (folded; `*` stands for anything), patterns (RE2, as written)."""
+    """Any of: literal texts (folded), globs (folded; `*` matches anything), patterns (RE2, as written)."""
 
     literals: frozenset[str] = frozenset()
     globs: frozenset[str] = frozenset()

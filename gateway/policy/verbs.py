@@ -25,7 +25,7 @@ class VerbSpec(Protocol):
 
     @property
     def params(self) -> type[BaseModel]:
-        """What may stand behind the word."""
+        """The permitted arguments of the word."""
         ...
 
     @property

@@ -1,1 +1,1 @@
-"""One small protocol per file: what the core asks of the outside. Implementations stand in `adapters`."""
+"""One small protocol per file: what the core needs from outside. Implementations are in `adapters`."""

@@ -30,7 +30,7 @@ class FetchRequest:
 
 @dataclass(frozen=True, slots=True)
 class FetchTask:
-    """One task as it stands. `done_at`: when it last succeeded; `failures`: in a row since then, with the last's
+    """The state of one task. `done_at`: when it last succeeded; `failures`: in a row since then, with the last's
 
     `reason` and `detail`. `due_at`: when it is carried out next.
     """
@@ -60,12 +60,12 @@ class FetchTasks(Protocol):
         """Files them, due at once. Known ones stay as they are, but two kinds of them become due again: those that
 
         succeeded more than `again_s` seconds ago (what they brought did not help), and those that were given up.
-        Returns how they stand; those for which there is no room are missing.
+        Returns their states; tasks beyond the limit are missing.
         """
         ...
 
     def get(self, keys: Sequence[str]) -> tuple[FetchTask, ...]:
-        """How these stand."""
+        """The states of these."""
         ...
 
     def due(self, at: datetime, limit: int) -> tuple[FetchTask, ...]:

@@ -15,7 +15,7 @@ from gateway.ports.services.fallbacks import CertificateWait
 class HeldRow:
     """What can be listed without opening the body. `state`: waiting, released, rejected.
 
-    `subject`: as it stood in clear on mail from outside; '' for our own, which stands inside, with the body.
+    `subject`: in clear of mail from outside; '' for the bank's own mail, whose subject is inside, with the body.
     `incident`: by which its evidence is found.
     """
 

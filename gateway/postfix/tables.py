@@ -23,7 +23,7 @@ _DESTINATION: Final = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s,"]+)')
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One of FILTER, REDIRECT, BCC with its argument; `table` says where it stands."""
+    """One of FILTER, REDIRECT, BCC with its argument; `table` names its source."""
 
     name: str
     argument: str

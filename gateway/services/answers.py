@@ -36,7 +36,7 @@ def answered(headers: Headers, returns: Verp) -> str | None:
 
 
 def _ids(headers: Headers) -> Iterator[str]:
-    """What stands nearest first: In-Reply-To, then References from its end."""
+    """The nearest ones first: In-Reply-To, then References from its end."""
     direct = [one for field in headers.all("in-reply-to") for one in _written(field.unfolded)]
     thread = [one for field in headers.all("references") for one in reversed(_written(field.unfolded))]
     yield from (direct + thread)[:IDS_MAX]

@@ -1,6 +1,6 @@
 """A mail's CMS layers taken off from the outside in: what was around the payload, and what is left.
 
-Layers are taken off only while the *root* of what is left is itself a CMS object: then nothing stands beside
+Layers are taken off only while the *root* of what is left is itself a CMS object: then nothing is beside
 the layer, and what comes out is the whole of what was in. A CMS object inside a multipart is looked at, where
 it is a signature, and never decrypted: its neighbours could carry the plaintext away (EFAIL).
 

@@ -1,6 +1,6 @@
 """Opening and judging one mail: the only code that reads a protected mail, for the gateway and `inspect` alike.
 
-The steps, in this order; their numbers stand in the code:
+The steps, in this order; their numbers are in the code:
 
  1. Time. The judgement is made for the time of reception, which is handed in; each signer's own time is found in
     step 6, before anything else is asked about the signer.
@@ -16,7 +16,7 @@ The steps, in this order; their numbers stand in the code:
  6. Signers. Every signature of every layer is judged: time, arithmetic, path, revocation (`pki.judge`).
  7. The verdict table (`smime.verdict`), and what the signature covers beside the content (`smime.coverage`).
  8. Identity. The proof value is minted from the innermost signature, if it is directly around the payload, is
-    valid in every signer, and nothing stands against the whole (`pki.identity`).
+    valid in every signer, and no reason counts against the whole (`pki.identity`).
  9. The opened message is put together, for readers and next hops.
 
 Failures to decrypt are one Reason, for any cause. No content of a mail makes this raise, except for bounds of the

@@ -1,8 +1,8 @@
 """Header protection written (RFC 9788; what is structural, user-facing, payload: RFC 9787). Read in `unprotect.py`.
 
 The payload carries a copy of the author's fields and says so: hp="clear" where it is only signed, hp="cipher" where
-it is encrypted, then with HP-Outer fields that say what stands outside. The confidentiality policy is hcp_baseline
-(RFC 9788 3.2.1): Subject replaced, Keywords and Comments left out. protected-headers="v1" stands beside hp=, because
+it is encrypted, then with HP-Outer fields that list the fields outside. The confidentiality policy is hcp_baseline
+(RFC 9788 3.2.1): Subject replaced, Keywords and Comments left out. protected-headers="v1" is beside hp=, because
 readers of the older draft (Thunderbird) show a protected subject only by it. Never written: the message/rfc822 form
 of RFC 8551 3.1 (RFC 9788 4.10: must not be generated).
 Not copied inside: trace fields, which are not the author's, and Bcc, which every recipient could read there.
@@ -62,7 +62,7 @@ def protect(
     message: bytes, parsed: Entity | None = None, *, outer_subject: str | None = DEFAULT_OUTER_SUBJECT, encrypt: bool,
     legacy_display: bool = True,
 ) -> Protected:
-    """The payload of a 7-bit message with its fields inside, and what stands outside.
+    """The payload of a 7-bit message with its fields inside, and the fields outside.
 
     `parsed`: spares parsing (at 5 KiB half of the work) where it is of this very `message`, else it is passed over.
 
@@ -124,7 +124,7 @@ def _nature(lower: str) -> _Nature:
 
 
 def _outside(lower: str, whole: bytes, nature: _Nature, outer_subject: str | None, *, hide: bool) -> bytes:
-    """The `whole` field as it stands outside, b'' where it does not."""
+    """The `whole` field as it is outside, b'' if it is not outside."""
     if lower == "hp-outer" or (hide and nature.hidden):
         return b""
     if lower in _SUBJECTS and outer_subject is not None:

@@ -32,7 +32,7 @@ def repeated_field(outer: Headers, replaced: Collection[str]) -> Reason | None:
 
 
 def from_facts(outer: Sequence[Field], protected: Sequence[Field]) -> FromFacts:
-    """The From fields outside, and those that were protected; where none was, the outer one stands."""
+    """The From fields outside, and those that were protected; without one, the outer one counts."""
     outside = _one_mailbox(outer)
     if not protected:
         return outside

@@ -1,11 +1,11 @@
 """Header protection read (RFC 9788 4, RFC 9787; RFC 8551 3.1 and draft-autocrypt-lamps-protected-headers as practised).
 
-What counts is inside: fields for readers are taken from the payload, once each, and what stands outside instead of
+What counts is inside: fields for readers are taken from the payload, once each, and the fields outside instead of
 them, or beside them, is not shown. Nothing else is promoted: no status or trace field, no Bcc, no second From. An
 HP-Outer field is the author's word about the outside: it explains a hidden subject and excuses no other difference.
 
 Modes: 'cipher' and 'clear' (hp=), 'v1' (protected-headers="v1": only the fields that are inside count, the others
-stay as they stand outside, for such mailers copied few), 'wrapped' (the payload is a message/rfc822), 'none'.
+stay as they are outside, because such mailers copied few), 'wrapped' (the payload is a message/rfc822), 'none'.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ _NOT_FROM_OUTSIDE = frozenset({
 # An author may hide these (RFC 9788 3.2); who wrote and who gets the answer is never explained away.
 _HIDEABLE = frozenset({"subject", "keywords", "comments", "date", "to", "cc", "message-id", "in-reply-to",
                        "references", "user-agent", "x-mailer", "organization", "thread-topic"})
-# May stand more often: RFC 5322 3.6.5; a second To or Cc is against 3.6.3, and all its readers are the author's word.
+# May occur more often: RFC 5322 3.6.5; a second To or Cc is against 3.6.3, and all its readers are the author's word.
 _SEVERAL = frozenset({"keywords", "comments", "to", "cc"})
 _MARKS = ("hp", "protected-headers", display.MARK)
 HP_OUTER_MAX = 1_000
@@ -52,7 +52,7 @@ class ProtectedHeaders:
     `payload`: the content to be shown, without legacy display and marks; what was signed is the caller's.
     `differs`: names whose outer value is another than the one shown, hidden subjects included; `unexpected`: those
     of them that the author did not announce: changed on the way. `ignored`: names inside that are not for readers.
-    `repeated`: names that may stand once and stood more often inside; the first was taken.
+    `repeated`: names that may occur once and occurred more often inside; the first was taken.
     """
 
     mode: Mode
@@ -183,7 +183,7 @@ def _compare(
     reader: Sequence[Field], outside: Headers, announced: dict[str, list[str]], mode: Mode, notes: _Notes,
 ) -> None:
     names = {field.lower: field.name for field in reader}
-    if mode != "v1":  # all fields were copied: one that stands outside alone was added
+    if mode != "v1":  # all fields were copied: one that is only outside was added
         for field in outside.fields:
             if field.lower in _NOT_FROM_OUTSIDE:
                 names.setdefault(field.lower, field.name)

@@ -141,7 +141,7 @@ def decryption_verdict(peeled: Peeled, layers: Sequence[JudgedLayer]) -> Decrypt
 
 def decide(signature: SignatureVerdict, decryption: DecryptionVerdict, from_: FromFacts, main: JudgedLayer | None,
            fault: Reason | None = None) -> tuple[Trust, tuple[Reason, ...]]:
-    """The table above, and everything that stands against `trusted`, each reason once, the gravest kind first.
+    """The table above, and every reason against `trusted`, each reason once, the gravest kind first.
 
     `main`: the layer that speaks; `fault`: why the layers could not be taken off to their end, or why two readers
     could show this mail in two ways.

@@ -32,7 +32,7 @@ class YamlProblems(GatewayError):  # noqa: N818 - it is a list of them
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Plain values (dict, list, str, int, float, bool, None) and where each stands.
+    """Plain values (dict, list, str, int, float, bool, None) and the place of each.
 
     `marks`: path of a value to (line, column) of the value, from 1; `keys`: the same for the key that names it.
     """
@@ -43,7 +43,7 @@ class Document:
     keys: Mapping[Path, tuple[int, int]] = field(repr=False)
 
     def place(self, path: Path, *, key: bool = False) -> str:
-        """'file:line:column' of what stands at `path`, or of the nearest thing around it that exists."""
+        """'file:line:column' of the value at `path`, or of the nearest thing around it that exists."""
         while True:
             mark = (self.keys.get(path) if key else None) or self.marks.get(path)
             if mark is not None or not path:

@@ -291,7 +291,7 @@ _BLOCK_TEXT: Final = ("`>` and `|` begin a YAML block text",
 
 
 def _value_of(line: str) -> str:
-    """What stands behind `key: ` or `- ` in a line, for showing it quoted."""
+    """The text behind `key: ` or `- ` in a line, for showing it quoted."""
     rest = line.strip()
     while rest.startswith("- "):
         rest = rest[2:].lstrip()

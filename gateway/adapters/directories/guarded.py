@@ -91,7 +91,7 @@ class Guarded:
                  monotonic: Callable[[], float] = time.monotonic) -> None:
         """`never`: domains that no outside source is asked for (the bank's own). `monotonic`: a clock in seconds.
 
-        Deadlines are real time, not `monotonic`: a stuck call goes on while a test's clock stands still.
+        Deadlines are real time, not `monotonic`: a stuck call goes on while a test's clock does not advance.
         """
         self.name = settings.name
         self._source = source

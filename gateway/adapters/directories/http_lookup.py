@@ -1,6 +1,6 @@
 """Certificates from an HTTP look-up service: a URL template, and what it answers read by content, never by label.
 
-RFC 3986 (percent-encoding; the address may stand anywhere in path or query), RFC 4387 (certificate stores by HTTP, such
+RFC 3986 (percent-encoding; the address may be anywhere in path or query), RFC 4387 (certificate stores by HTTP, such
 as `/search.cgi?email={address}`; its multipart/mixed for several certificates is not read), RFC 2585 (DER), RFC 7468
 (PEM), RFC 8551 3.8 (certs-only bundles).
 """

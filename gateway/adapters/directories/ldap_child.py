@@ -3,8 +3,8 @@
 Why not in the gateway's own process: libldap waits inside C, and bonsai 1.5.5 holds Python's lock while it connects,
 shakes hands (without any limit, for ldaps://) and binds, so that one silent directory would stop every mail. It also
 gathers an answer of any size before it shows it. A process of its own can be ended at the deadline, has its own limit
-of memory, and what strangers' octets break in a C library breaks here. It stands alone (standard library and bonsai),
-so that it starts quickly, and ignores ldap.conf, ~/.ldaprc and the environment (LDAPNOINIT is set for it).
+of memory, and a crash of a C library by strangers' octets ends only this process. It imports little (standard library
+and bonsai) to start quickly, and ignores ldap.conf, ~/.ldaprc and the environment (LDAPNOINIT is set for it).
 
 Standard input is a socket. A frame is four octets of length, then JSON. The first frame says how to connect, each
 further one asks; each question has one answer: {"values": [base64 …]} or {"trouble": text}.

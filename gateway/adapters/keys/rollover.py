@@ -113,7 +113,7 @@ def _newest(key_set: KeySet) -> tuple[Generation, Certificate]:
 
 
 def _yaml(key_set: KeySet, lines: list[tuple[str, str]]) -> tuple[str, ...]:
-    """As they stand under the key set: `generations:` itself only if it has none yet."""
+    """As they are written under the key set: `generations:` itself only if it has none yet."""
     head = () if key_set.generations else ("    generations:",)
     body = [f"{name}: {text if _PLAIN.issuperset(text) else json.dumps(text, ensure_ascii=False)}"
             for name, text in lines]

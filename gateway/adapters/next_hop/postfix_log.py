@@ -6,7 +6,7 @@ A line of a delivery agent (smtp(8), lmtp(8), local(8), virtual(8), pipe(8), err
 
 Stamps are those of syslog or of RFC 3339, as rsyslog and journald write them; the first part of `postfix/` may be
 another name (syslog_name). Each part is read at its place from the left, so that nothing that a stranger's server
-answers, which stands at the end, is taken for a status.
+answers, which is at the end, is taken for a status.
 
 A log is moved away (logrotate) or cut (copytruncate): the rest of the moved one is read first, if it is
 beside the new one uncompressed. Lines that are not whole yet are left for the next time.

@@ -31,7 +31,7 @@ _START = 354
 _CLOSING = 421
 _PERMANENT = 500
 NOT_SENT = "not sent, because another recipient was rejected"
-# What may not stand in a command line; single classes, linear.
+# Characters that a command line must not have; single classes, linear.
 _UNSAFE_ADDRESS = re.compile(r"[\x00-\x1f\x7f<>]")
 _UNSAFE_PARAMETER = re.compile(r"[^\x21-\x7e]")
 

@@ -37,7 +37,7 @@ log = structlog.get_logger("sealgate.http")
 
 
 class HttpContext:
-    """What stands behind the endpoints. `current` is for the front end; a reload replaces what it holds."""
+    """The state behind the endpoints. `current` is for the front end; a reload replaces what it holds."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         """GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE."""

@@ -54,7 +54,7 @@ FORGET_UNPROVEN: Final = timedelta(days=1)
 
 
 class JobsContext:
-    """What stands behind the loop. A reload replaces what it holds, or nothing."""
+    """The state behind the loop. A reload replaces all of it, or nothing."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         """GatewayError of the first thing that cannot be had: CONFIG_*, STORE_UNAVAILABLE."""

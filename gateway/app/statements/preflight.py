@@ -290,7 +290,7 @@ def look(settings: Settings, spec: Spec, path: Path, at: datetime, *, thorough: 
 
 @contextmanager
 def rows_file(settings: Settings, spec: Spec) -> Iterator[Path]:
-    """The file of a run's rows; what a query gives is asked now, and is gone at the end: accounts stand in it.
+    """The file of a run's rows; a query runs now, and its result is deleted at the end, because it has account numbers.
 
     CONFIG_INVALID, KEY_UNAVAILABLE (retry), INPUT_UNREADABLE.
     """
@@ -310,7 +310,7 @@ def rows_file(settings: Settings, spec: Spec) -> Iterator[Path]:
 
 def gate(settings: Settings, clock: Clock, path_of: Callable[[RunRow, Spec], Path],
          alive: Callable[[], None] = lambda: None) -> Callable[[RunRow, Spec], None]:
-    """What stands before a run (services.statements.drive): RUN_THRESHOLD if it may not start.
+    """The check before a run (services.statements.drive): RUN_THRESHOLD if it may not start.
 
     Each pre-flight, good or bad, is kept in `statements.reports`. Replacements and recalls speak to those who have a
     statement already: no threshold holds them up, but two documents for one statement stop a replacement.

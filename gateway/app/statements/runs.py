@@ -232,7 +232,7 @@ class Worker:
             thread.join()
 
     def _thread(self, tools: Tools, run: RunRow, spec: Spec, path: Path) -> None:
-        """Takes chunks as they stand in the database."""
+        """Claims chunks from the database, without jobs."""
         while not self._over.is_set():
             with self._troubles(tools, run):
                 if not self._goes_on(run):

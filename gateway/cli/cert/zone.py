@@ -30,7 +30,7 @@ class Line:
 
     @property
     def text(self) -> str:
-        """As it stands in a zone file."""
+        """In the form of a zone file."""
         return f"{self.owner} {self.ttl_s} IN SMIMEA {record(self.certificate.der)}"
 
 

@@ -29,7 +29,7 @@ _INBOUND: Final = "tests/unit/pipeline/test_inbound.py"
 class Clause:
     """`serves`: what the gateway does; '' = nothing, it is the bank's. `yours`: what remains the bank's in any case.
 
-    `settings`: dotted names; `rules.VERB` stands for what the rules say. `tests`: FILE, or FILE::NAME. `left`: what
+    `settings`: dotted names; `rules.VERB` means the rules' value. `tests`: FILE, or FILE::NAME. `left`: what
     the settings leave open.
     """
 

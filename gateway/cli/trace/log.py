@@ -22,7 +22,7 @@ class Line:
 
 
 def lines_about(lines: Iterable[str], words: frozenset[str]) -> Iterator[Line]:
-    """Those in which one of the words stands as a word of its own."""
+    """The lines in which one of the words occurs as a word of its own."""
     if not words:
         return
     for line in lines:
@@ -32,7 +32,7 @@ def lines_about(lines: Iterable[str], words: frozenset[str]) -> Iterator[Line]:
 
 
 def _stands_in(text: str, word: str) -> bool:
-    """Queue ids end in a colon in Postfix's log, Message-IDs stand in brackets, incidents at a sentence's end."""
+    """Queue ids end in a colon in Postfix's log, Message-IDs are in brackets, incidents at a sentence's end."""
     return any(found.rstrip(":.") == word for found in _WORDS.findall(text))
 
 

@@ -88,6 +88,6 @@ def _refuse(_: str) -> NoReturn:
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
-    """RFC 6901. What stands for a choice of models, such as <payment>, is no step of the body's."""
+    """RFC 6901. The name of a choice of models, such as <payment>, is no step of the body's."""
     steps = [step for step in map(str, location) if not (step.startswith("<") and step.endswith(">"))]
     return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)

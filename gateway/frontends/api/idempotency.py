@@ -4,7 +4,7 @@
 - the same request again gets the first one's answer, distinguished by `Idempotent-Replayed: true`
 - another request with the same key is 422, one while the first is in work 409, both by name
 - only completed requests are recorded: a rejected one changed nothing, and may be tried again with its key
-- in the book of requests stand MACs of key and content, and the answer, which has no code in it
+- the book of requests has MACs of key and content, and the answer, which contains no code
 """
 
 from collections.abc import Callable

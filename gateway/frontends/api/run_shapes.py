@@ -27,7 +27,7 @@ def _which(value: Any) -> str:
 
 class RunOrder(RootModel[Annotated[
         Annotated[RunFile, Tag("<file>")] | Annotated[Spec, Tag("<run>")], Discriminator(_which)]]):
-    """A run, please: its file's name, or what stands in such a file. All paths lie below `statements.sources`."""
+    """The order of a run: its file's name, or the content of such a file. All paths are below `statements.sources`."""
 
 
 class RunListed(BaseModel):

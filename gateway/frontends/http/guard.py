@@ -8,7 +8,7 @@
 6. an unexpected exception is logged by its place and answered with a fixed text
 7. one line in the log: never the query, never a header, never the body. Where monitors ask every few seconds
    (`quiet`), a line of level debug for what was answered as it should be. An application may leave a path without a
-   customer's number in state["path"], which then stands there
+   customer's number in state["path"], which is then logged
 
 An application calls state["identified"] once it knows by a token or certificate who asks (`connection.Doorway`).
 """

@@ -1,4 +1,4 @@
-"""Work that can wait stands back behind mail and codes, for the processors."""
+"""Gives work that can wait a lower CPU priority than mail and codes."""
 
 import os
 from contextlib import suppress

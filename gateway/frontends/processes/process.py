@@ -1,6 +1,6 @@
 """One process that we started: what it says of itself, and its end.
 
-It stands in a session of its own, so that Ctrl-C reaches us alone; the kernel ends it when we are no more
+It has a session of its own, so that Ctrl-C reaches only the parent; the kernel ends it when the parent ends
 (`children.end_with_parent`). systemd's notifications are ours, not its: its NOTIFY_SOCKET is our ear, or nothing.
 """
 

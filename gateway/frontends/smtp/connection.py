@@ -2,7 +2,7 @@
 
 aiosmtpd's SMTP with its loop replaced: commands end in CR LF and have their length, nothing is logged, what is
 unexpected is 451 with an incident and not 500 with the exception's text, a client that leaves does not cancel
-what was begun. RFC 5321 4.5.3, RFC 2920, RFC 3207. The commands themselves stand in `smtp`.
+what was begun. RFC 5321 4.5.3, RFC 2920, RFC 3207. The commands themselves are in `session`.
 """
 
 import asyncio

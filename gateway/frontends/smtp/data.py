@@ -21,7 +21,7 @@ LINE_OCTETS_MAX = 65_536
 PACKET_OCTETS_MAX = 262_144  # what asyncio and uvloop read at once
 HEADER_SCANNED_OCTETS = 1_048_576
 _HELO_CHARS_MAX = 255
-_PREFIX = b"\r\n"  # a virtual line end before the first octet: the terminator and dots may stand on the first line
+_PREFIX = b"\r\n"  # a virtual line end before the first octet: the terminator and dots may be on the first line
 _ANY_NEWLINE = re.compile(rb"\r\n|\r|\n")
 
 

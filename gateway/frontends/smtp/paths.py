@@ -182,7 +182,7 @@ def _parameters(text: str) -> dict[str, str]:
 
 
 def parse_path(text: str) -> Path | None:
-    """What stands between the brackets; None if it is no path."""
+    """The text between the brackets; None if it is no path."""
     if not text:
         return Path("")
     if len(text.encode("utf-8", "surrogatepass")) > PATH_OCTETS_MAX:

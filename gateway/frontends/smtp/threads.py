@@ -1,4 +1,4 @@
-"""Threads in which mails are worked on, so that nothing that blocks ever stands in the event loop.
+"""Threads that work on mails, so that no blocking call is ever in the event loop.
 
 concurrent.futures would do, but costs some 70 us more per mail (a condition, a lock and two futures each; see
 `server` for the measurement), and its line of waiting jobs has no limit.

@@ -33,7 +33,7 @@ _ACTIVE: Final = frozenset({"text/html", "application/xhtml+xml", "image/svg+xml
 def compose(context: Context, mail: Mail, opened: Opened, draft: Draft, recipients: Sequence[Recipient]) -> bytes:
     """The octets that go on to these recipients.
 
-    Status fields stand on top, after everything that came from outside was stripped; the trust card over all of it.
+    Status fields are on top, after all such fields from outside were stripped; the trust card over all of it.
     """
     verdicts = opened.verdicts
     octets = mail.octets

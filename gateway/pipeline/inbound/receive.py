@@ -136,7 +136,7 @@ class Inbound:
         return work.opened[openers]
 
     def _opened(self, work: _Work, openers: tuple[Opener, ...]) -> Opened:
-        # What was inside stands in its `octets` as well: of 50 MB once is enough.
+        # The content is in its `octets` as well: of 50 MB one copy is enough.
         return replace(open_with(self._context, work.mail, openers), payload=b"")
 
     def _reopen(self, work: _Work, recipient: Recipient) -> Opened:

@@ -48,7 +48,7 @@ class MailService(Protocol):
     """One service. `receive` may be called a second time with the same mail: it must not act twice."""
 
     def receive(self, mail: Mail, opened: Opened, to: Recipient) -> Received:
-        """Acts on the mail. `mail`: as it came, without forged fields; `opened`: what stood in it, and the verdicts."""
+        """Acts on the mail. `mail`: as it came, without forged fields; `opened`: its content, and the verdicts."""
         ...
 
 

@@ -148,7 +148,7 @@ def signed_by(child: Certificate, issuer: Certificate) -> bool:
 
 
 def _to_be_signed(certificate: Certificate) -> bytes:
-    """The octets as they stand: the library below writes some of what it has read again, and not always the same."""
+    """The octets as received: the library below writes some of what it has read again, and not always the same."""
     first = walk.children(certificate.der, walk.single(certificate.der, walk.SEQUENCE), limit=3)[0]
     return walk.whole(certificate.der, first)
 

@@ -45,7 +45,7 @@ def believe(certificate: Certificate, at: datetime, received: datetime, purpose:
             revocation: Revocation, extra: Sequence[Certificate] = (), *, vouched: bool = False) -> Believed:
     """The verdict at the aware time `at`; `received` is another one where `at` comes from a time-stamp.
 
-    `vouched`: the bank's own word on this certificate stands for its path to a root, as that of `trust.trusted`.
+    `vouched`: the bank's own word on this certificate replaces its path to a root, as that of `trust.trusted`.
     Never raises for what certificates hold.
     """
     stamped = at is not received
@@ -87,7 +87,7 @@ def revocable(found: PathVerdict, purpose: Purpose, trust: TrustSet,
               extra: Sequence[Certificate] = ()) -> tuple[Certificate, ...]:
     """The path, in which every certificate but the last can be looked up.
 
-    The bank's own word on a certificate stands for its path, never for its issuer's word that it was revoked: so the
+    The bank's own word on a certificate replaces its path, never for its issuer's word that it was revoked: so the
     issuer is found here, if anybody has it.
     """
     if len(found.path) != 1 or found.anchor is not None:

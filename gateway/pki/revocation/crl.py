@@ -57,7 +57,7 @@ _ENTRY_REASONS: Final = frozenset({0, 1, 2, 3, 4, 5, 6, 8, 9, 10})
 
 @dataclass(frozen=True, slots=True)
 class CrlHead:
-    """A list without its entries, as it stands: nothing of it is believed yet.
+    """A list without its entries, not verified yet.
 
     `issuer`: its Name (DER). `point`: the names of the issuing distribution point, hashed. `entries`: the span of
     revokedCertificates. `signed`: the octets under the signature.

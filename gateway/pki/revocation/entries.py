@@ -172,7 +172,7 @@ def stored(new: NewList, before: StoredList | None, *, url: str, fetched_at: dat
 
 
 def _unbroken(before: StoredList, new: NewList) -> bool:
-    """Whether no list that stood between them can have been missed."""
+    """Whether no list between them can have been missed."""
     if before.number is not None and new.number is not None and 0 <= new.number - before.number <= 1:
         return True
     return new.this_update - before.this_update <= SCHEDULE

@@ -57,7 +57,7 @@ class CertId(NamedTuple):
 
 
 class Single(NamedTuple):
-    """One single answer, as it stands."""
+    """One single answer, not verified yet."""
 
     id: CertId
     status: AnswerStatus
@@ -69,7 +69,7 @@ class Single(NamedTuple):
 
 
 class OcspResponse(NamedTuple):
-    """A basic response as it stands: nothing of it is believed yet. `responder`: Name (DER) or SHA-1 of a key."""
+    """A basic response, not verified yet. `responder`: Name (DER) or SHA-1 of a key."""
 
     responder_name: bytes | None
     responder_key: bytes | None

@@ -116,7 +116,7 @@ def name_hash(name: bytes) -> str:
 
 
 def general_name_hash(octets: bytes, name: Tlv) -> str:
-    """Of one GeneralName: a directory name by `name_hash`, all others as they stand."""
+    """Of one GeneralName: a directory name by `name_hash`, all others as written."""
     if name.tag == _DIRECTORY_NAME:
         inner = walk.read(octets, name.body, name.end)
         return name_hash(walk.whole(octets, walk.expect(inner, walk.SEQUENCE)))

@@ -1,6 +1,6 @@
 """Documents: statements and bills that are made from a template, and those that others made (docs/documents.md).
 
-Threads may share one; a process makes its own (what stands behind it starts child processes when first asked).
+Threads may share one; a process makes its own (its adapter starts child processes at the first call).
 """
 
 from collections.abc import Mapping

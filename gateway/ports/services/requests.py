@@ -13,7 +13,7 @@ class Answered:
 
 
 class Requests(Protocol):
-    """`key` and `digest` are MACs: what they stand for cannot be found out from them.
+    """`key` and `digest` are MACs: their input cannot be derived from them.
 
     GatewayError(STORE_UNAVAILABLE, retry=True) if the database does not answer.
     """

@@ -76,7 +76,7 @@ class Desk:
         return self.store.blocks(customer)
 
     def row(self, client: str, code_id: str) -> CodeRow:
-        """As it stands in the store. CODE_UNKNOWN."""
+        """The row in the store. CODE_UNKNOWN."""
         row = self.store.get(code_id)
         if row is None or row.client != client:
             raise GatewayError(Reason.CODE_UNKNOWN)

@@ -106,7 +106,7 @@ class CodeMail:
         trouble = self._alarm.raised(issued, now, proven=what == ALARMED)
         if trouble is not None and trouble.retry:
             return TryLater(trouble.reason, trouble.detail)
-        if trouble is not None:  # it never will; the block stands, and the log is what is left
+        if trouble is not None:  # a permanent error; the block stays, and the log has the alarm
             log.critical("code.alarm_rejected", incident=mail.origin.incident, code_id=issued.code_id,
                          reason=str(trouble.reason), detail=trouble.detail)
         self._book.note(identifier, what, now)

@@ -234,7 +234,7 @@ class Codes:
 
 
 def _checked(order: Order, terms: Terms, writer: Writer) -> int:
-    """2. How long the code lives, in seconds. INPUT_MALFORMED names the field, never what stands in it."""
+    """2. How long the code lives, in seconds. INPUT_MALFORMED names the field, never its value."""
     life = min(terms.life_s_max, terms.life_s if order.life_s is None else order.life_s)
     digits = terms.digits if order.digits is None else order.digits
     reference = order.reference

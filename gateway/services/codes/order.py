@@ -1,4 +1,4 @@
-"""What is asked of the codes and what they answer. No code stands in any of these values."""
+"""Requests to the code service and its answers. None of these values contains a code."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -22,7 +22,7 @@ from gateway.errors import GatewayError, Reason
 NAME_CHARACTERS_MAX: Final = 140  # ISO 20022 Max140Text, which SEPA's names are
 ACCOUNT_CHARACTERS_MAX: Final = 64  # an IBAN has 34 at most; accounts elsewhere and proxies are longer
 MINOR_DIGITS_MAX: Final = 15  # as ISO 20022 amounts have 18 digits with 5 behind the point; an int of 64 bits holds it
-PAYEES_MAX: Final = 200  # all of them stand in the mail
+PAYEES_MAX: Final = 200  # all of them are in the mail
 
 # No others: in Unicode the capitals of `straße` and `strasse` are one, and those are two people's aliases.
 _CAPITALS: Final = str.maketrans(ascii_lowercase, ascii_uppercase)

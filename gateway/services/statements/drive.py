@@ -62,7 +62,7 @@ class Leading:
 
 
 def drive(leading: Leading, run_id: str) -> RunRow:
-    """Until the run has ended, is paused, or the process is to end; how it stands then.
+    """Leads until the run has ended, is paused, or the process is to end; returns its state.
 
     A fault that time does not heal, and every surprise, stops this run by its name: other runs go on.
     RUN_STATE (retry) if another process leads it; RUN_UNKNOWN; STORE_UNAVAILABLE (retry).
@@ -113,7 +113,7 @@ def _say_what_others_have(store: StatementStore, run_id: str) -> None:
 
 
 def stop(runs: RunStore, run_id: str, reason: Reason, detail: str) -> None:
-    """Stops a run that has not begun to send; pauses one that has. Logs an alert unless it stands already.
+    """Stops a run that has not begun to send; pauses one that has. Logs an alert unless it has stopped already.
 
     STORE_UNAVAILABLE (retry).
     """

@@ -3,7 +3,7 @@
 The rules are asked as they are for a mail, with the same facts, by the same code. Customers and certificates are read
 by the thousand, so that a million takes less than a minute. What is looked at, in the order of the code:
 
-1. the row itself: is it one, does its statement stand in the source before, was it sent by another run
+1. the row itself: is it one, is its statement in the source before, was it sent by another run
 2. the customer: is there one, has it an address, is that one, is an address of the row another customer's; are its
    codes blocked, which stops no statement
 3. the document: is it there, whole, not locked, not too large; of a sample: is it sound inside, and accessible. What

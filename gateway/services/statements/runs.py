@@ -200,7 +200,7 @@ class Statements:
         return spec.source.path or self._reports / f"{run.id}.rows.jsonl"
 
     def forget_rows(self, run: RunRow) -> None:
-        """Of a run that has ended: what its query gave, or a killed process had of it, for accounts stand in it."""
+        """Deletes an ended run's query result, also that of a killed process, because it has account numbers."""
         spec = self.spec(run)
         if spec.source.sql is not None:
             path = self.source_of(run, spec)

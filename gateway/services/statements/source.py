@@ -34,7 +34,7 @@ class Row:
     """One statement. `customers`: the holder, then the joint holders; each gets a mail of their own.
 
     `document`: a file name below the run's directory, '' where it is rendered; `language` '' = the run's;
-    `address` '' = that of the customer in the store. `values`: everything that stands in the row, for templates.
+    `address` '' = that of the customer in the store. `values`: all columns of the row, for templates.
     """
 
     number: int
@@ -49,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be sent, and why; `problem` names columns, never what stands in them."""
+    """A row that cannot be sent, and why; `problem` names columns, never their values."""
 
     number: int
     customer: str
@@ -318,7 +318,7 @@ def _row(columns: Columns, number: int, values: _Values) -> Row | BadRow:
 
 
 def _text(values: Mapping[str, object], column: str) -> str | None:
-    """What stands in a column; a whole number as its digits. None: nothing, or something else."""
+    """The value of a column; a whole number as its digits. None: nothing, or something else."""
     value = values.get(column, "")
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)

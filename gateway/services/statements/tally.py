@@ -28,7 +28,7 @@ class Channel(StrEnum):
     HELD = "held"
     PLAIN = "plain"
     DIRECTORY = "directory"  # a directory outside is asked when it is sent
-    SENT_BEFORE = "sent_before"  # by another run, or it stands in the source before
+    SENT_BEFORE = "sent_before"  # by another run, or it is in the source before
     LATER = "later"  # temporary trouble: `reason`
     REFUSED = "refused"  # `reason`
 

@@ -179,7 +179,7 @@ class Database(ABC):
 
     @abstractmethod
     def alone(self, connection: Connection, names: Sequence[str]) -> None:
-        """Holds until the transaction's end what the names stand for; sorted, so that there is no deadlock."""
+        """Locks the objects of these names until the transaction's end; sorted, so that there is no deadlock."""
 
     def short_way(self, inserts: Mapping[Insert, Rows], changes: Sequence[Changes]) -> list[list[int]] | None:
         """Does all this in a transaction of its own and makes it durable, where a driver has a shorter way.

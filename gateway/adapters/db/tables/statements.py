@@ -45,7 +45,7 @@ statement_chunk = Table(
 )
 
 # One mail. No account is in it: `series` is a MAC over customer, account and period. `version` NULL: this item does not
-# stand in the way of another run that sends the same statement (refused, repeated, bounced).
+# prevent another run that sends the same statement (refused, repeated, bounced).
 statement_item = Table(
     "statement_item", metadata,
     _row_id(),

@@ -258,7 +258,7 @@ def ready(kind: str, *, takes_mail: bool) -> None:
 
 
 def sample(read: Callable[[], None]) -> None:
-    """From now on `read` is called every SAMPLE_S seconds, on a thread of its own, to say how things stand.
+    """From now on calls `read` every SAMPLE_S seconds, on a thread of its own, to sample values.
 
     What changes with every mail is looked at now and then: that costs a mail nothing. Not before a fork.
     GatewayError INTERNAL (retry) if the system starts no thread.
