@@ -173,6 +173,7 @@ class Reason(StrEnum):
     STORE_MISMATCH = "store.mismatch"
     JOURNAL_IN_PROGRESS = "journal.in_progress"
     HOLD_FULL = "hold.full"
+    HOLD_SETTLED = "hold.settled"
 
     # Who asks over HTTP
     PARTNER_UNKNOWN = "partner.unknown"

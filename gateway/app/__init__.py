@@ -80,10 +80,14 @@ class Gateway:
         reach: Callable[[str], None] | None = None,
         dry_run_hop: DryRunHop | None = None,
         policies: Texts | None = None,
+        by_set_in_force: bool = False,
     ) -> None:
         """`dry_run_hop` takes the place of next hops, journal, hold store and evidence: for one mail by command.
 
-        `policies`: their texts, if they have been read already.
+        `policies`: their texts, if they have been read already. `by_set_in_force`: the rules are those that
+        a process of the service put in force last, not those of the files. Callers that send mail without
+        `enter_service` need it: else files that were not reloaded, or not approved, would decide. None in force: the
+        files decide.
 
         GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE, …
         """
@@ -99,6 +103,8 @@ class Gateway:
         self._directories: tuple[Guarded | HttpStamper, ...] = ()
         self._looking, self._looked = Lock(), time.monotonic()
         self._in_service = False
+        if by_set_in_force:
+            policies = self.store.policy_sets.in_force()
         self._take(Loaded.of(settings, self.store, self.clock, policies))
         metrics.sample(self._sample)
 

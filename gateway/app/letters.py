@@ -4,7 +4,8 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from gateway.letters.write import Letterhead, Writer
+from gateway.letters.letterhead import Letterhead
+from gateway.letters.write import Writer
 from gateway.settings import Settings
 
 

@@ -22,7 +22,10 @@ RETRY: Final = timedelta(minutes=10)  # after a failure
 
 def periods(settings: Settings) -> Mapping[RecordKind, int]:
     """Days after which each kind of record is deleted; 0 = no deletion."""
-    return {"evidence": settings.retention.evidence_days}
+    return {"evidence": settings.retention.evidence_days,
+            "codes": 0 if settings.codes is None else settings.codes.keep_days,
+            "runs": 0 if settings.statements is None else settings.statements.keep_days,
+            "audit_values": settings.retention.audit_values_days}
 
 
 class Deletion:
@@ -55,11 +58,11 @@ class Deletion:
         log.error("retention.failed", kind=kind, reason=reason, detail=detail)
 
     def _delete(self, kind: RecordKind, before: datetime, now: datetime, until: float) -> None:
-        deleted = 0
+        deleted = held = 0
         try:
             while self._passed() < until:
                 step = self._records.delete(kind, before, self._places.get(kind, ()))
-                deleted += step.deleted
+                deleted, held = deleted + step.deleted, held + step.held
                 if step.next is None:
                     self._places.pop(kind, None)
                     self._next_at[kind] = now + AGAIN
@@ -69,4 +72,4 @@ class Deletion:
         finally:
             if deleted:
                 metrics.deleted(kind, deleted)
-                log.info("retention.deleted", kind=kind, records=deleted, before=before.date().isoformat())
+                log.info("retention.deleted", kind=kind, records=deleted, held=held, before=before.date().isoformat())

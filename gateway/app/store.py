@@ -18,6 +18,7 @@ from gateway.adapters.db.evidence import DbEvidence
 from gateway.adapters.db.evidence_spool import Spool
 from gateway.adapters.db.hold import DbHold
 from gateway.adapters.db.journal import DbJournal
+from gateway.adapters.db.legal_holds import DbLegalHolds
 from gateway.adapters.db.policy_sets import DbPolicySets
 from gateway.app.audit.four_eyes import demand
 from gateway.clock import Clock, SystemClock
@@ -51,6 +52,7 @@ class Store:
     codes: DbCodes
     audit: DbAudit
     policy_sets: DbPolicySets
+    legal_holds: DbLegalHolds
 
     def close(self) -> None:
         """Ends the connections; what was committed is there."""
@@ -95,6 +97,7 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
         codes=DbCodes(database),
         audit=DbAudit(database),
         policy_sets=DbPolicySets(database),
+        legal_holds=DbLegalHolds(database),
     )
 
 

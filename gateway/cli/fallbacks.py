@@ -69,8 +69,8 @@ def again(json: Json = False) -> None:
     if context.is_child():
         jobs.log_as_child(settings)
     with reporting_errors():
-        gateway = composition.Gateway(settings)
-        trial = composition.Gateway(settings, dry_run_hop=composition.DryRunHop())
+        gateway = composition.Gateway(settings, by_set_in_force=True)
+        trial = composition.Gateway(settings, dry_run_hop=composition.DryRunHop(), by_set_in_force=True)
         try:
             done = gateway.held_mail(trial.handle).round()
         finally:

@@ -50,10 +50,17 @@ def import_(
     """
     settings = context.settings()
     asked = secret.asked(f"passphrase of {file}").encode() if passphrase else None
-    with reporting_errors(), recorded(settings, Act("key.import", name, _facts(file))):
-        written, purposes = composition.office(settings).import_key(
-            file, name, directory or _default(), passphrase=asked, certificates=certificate, protect_with=protect_with
-        )
+    office, target = composition.office(settings), directory or _default()
+    with reporting_errors():
+        octets = office.read_file(file)  # once: what is approved and recorded is what is imported
+        beside = None if certificate is None else office.read_file(certificate)
+    facts: dict[str, str | int | bool] = {"file": str(file), "sha256": sha256(octets).hexdigest(),
+                                          "directory": str(target.absolute())}
+    if beside is not None:
+        facts["certificate_sha256"] = sha256(beside).hexdigest()
+    with reporting_errors(), recorded(settings, Act("key.import", name, facts)):
+        written, purposes = office.import_key(
+            octets, name, target, passphrase=asked, certificates=beside, protect_with=protect_with)
     stamper = purposes == ("stamp",)
     lines = [f"  - name: {name}", f"    key: {written.key}"]
     lines.append(
@@ -110,7 +117,8 @@ def generate(
     if token:
         if directory is not None or protect_with is not None:
             fail("--directory and --protect-with are for keys in files. Remove them: a token has a PIN", USAGE)
-        act = Act("key.generate", label, {"algorithm": algorithm, "token": token})
+        act = Act("key.generate", label, {"algorithm": algorithm, "token": token, "purpose": purpose or "sign"},
+                  _named(emails, subject))
         with reporting_errors(), recorded(settings, act):
             pem = office.generate_on_token(
                 token, label, algorithm, emails=emails, subject=subject, use=purpose or "sign", request=csr
@@ -118,7 +126,9 @@ def generate(
         print(csr if csr is not None else pem.decode("ascii"), end="\n" if csr is not None else "")
         return
     assert name is not None  # noqa: S101 - see above
-    act = Act("key.generate", name, {"algorithm": algorithm, "directory": str(directory or _default())})
+    act = Act("key.generate", name, {
+        "algorithm": algorithm, "directory": str((directory or _default()).absolute()), "purpose": purpose or "",
+        "encrypted": protect_with is not None}, _named(emails, subject))
     with reporting_errors(), recorded(settings, act):
         written = office.generate_key(
             name, algorithm, directory or _default(), emails=emails, subject=subject, use=purpose, request=csr,
@@ -207,12 +217,9 @@ def list_(
         raise typer.Exit(BAD)
 
 
-def _facts(file: Path) -> dict[str, str | int | bool]:
-    """Name and digest of a file, for the audit log. A file that cannot be read is reported by the import."""
-    try:
-        return {"file": str(file), "sha256": sha256(file.read_bytes()).hexdigest()}
-    except OSError:
-        return {"file": str(file)}
+def _named(emails: tuple[str, ...], subject: str) -> dict[str, str]:
+    """Whom the certificate request names: personal facts of the act."""
+    return {name: text for name, text in (("emails", " ".join(emails)), ("subject", subject)) if text}
 
 
 def _default() -> Path:

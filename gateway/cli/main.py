@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "mails": "operation.mails",
         "trace": "trace.command",
         "audit": "audit.command",
+        "legal-hold": "audit.legal_hold",
         "policy": "policy.command",
         "cert": "cert.command",
         "key": "key",

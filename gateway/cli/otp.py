@@ -194,7 +194,7 @@ def _codes(client: str) -> Iterator[Codes]:
         fail(f"the settings have no client {client!r}. `sealgate client list` shows all", USAGE)
     configure("error")
     with reporting_errors():
-        gateway = composition.Gateway(settings)
+        gateway = composition.Gateway(settings, by_set_in_force=True)
         try:
             yield load_codes(settings, gateway, event_sink(settings, gateway.store))
         except GatewayError as trouble:

@@ -1,5 +1,6 @@
 """`sealgate seal` and `sealgate open`: the two ways for one mail, without SMTP."""
 
+import hashlib
 import secrets
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from gateway.cli import context
 from gateway.cli.context import REFUSED, TEMPORARY, fail, reporting_errors, say
 from gateway.clock import SystemClock
 from gateway.errors import Reason
+from gateway.model.audit.acts import Act
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.model.outcome import Outcome, Settled
 from gateway.model.sentences import SENTENCES
@@ -42,7 +44,7 @@ def seal(
     settings = context.settings()
     if client not in {one.name for one in settings.clients}:
         fail(f"{context.config_path()} has no client {client!r}. `sealgate client list` shows all", context.USAGE)
-    _through(settings, _mail(from_, to, client=client), output_dir)
+    _through(settings, "mail.seal", _mail(from_, to, client=client), output_dir)
 
 
 def open_(
@@ -54,7 +56,7 @@ def open_(
 
     Example: sealgate open --to support@bank.example < in.eml > out.eml
     """
-    _through(context.settings(), _mail(from_, to, client=None), output_dir)
+    _through(context.settings(), "mail.open", _mail(from_, to, client=None), output_dir)
 
 
 def _mail(from_: str, to: list[str], *, client: str | None) -> Mail:
@@ -72,12 +74,16 @@ def _mail(from_: str, to: list[str], *, client: str | None) -> Mail:
     return Mail(octets, Envelope(from_, tuple(Recipient(address) for address in to)), origin)
 
 
-def _through(settings: Settings, mail: Mail, output_dir: Path | None) -> None:
+def _through(settings: Settings, act: str, mail: Mail, output_dir: Path | None) -> None:
+    """Uses the bank's keys for a person, so `act` is recorded: nothing leaves, and there is no evidence."""
     dry_run_hop = composition.DryRunHop()
     with reporting_errors():
         gateway = composition.Gateway(settings, dry_run_hop=dry_run_hop)
         try:
-            outcome = gateway.handle(mail)
+            with gateway.store.audit.carrying_out(_act(act, mail)) as carried:
+                outcome = gateway.handle(mail)
+                if outcome.answer is not Settled.TAKEN:
+                    carried.failure = str(outcome.reason or outcome.answer)
         finally:
             gateway.close()
     for one in outcome.recipients:
@@ -88,6 +94,15 @@ def _through(settings: Settings, mail: Mail, output_dir: Path | None) -> None:
         )
     _write(dry_run_hop, output_dir)
     _end(outcome)
+
+
+def _act(name: str, mail: Mail) -> Act:
+    details: dict[str, str | int | bool] = {"sha256": hashlib.sha256(mail.octets).hexdigest()}
+    if mail.origin.client is not None:
+        details["client"] = mail.origin.client
+    return Act(name, mail.origin.incident, details, {
+        "sender": mail.envelope.reverse_path,
+        "recipients": " ".join(one.address for one in mail.envelope.recipients)})
 
 
 def _write(dry_run_hop: "composition.DryRunHop", output_dir: Path | None) -> None:

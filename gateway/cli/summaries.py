@@ -22,6 +22,7 @@ SUMMARIES: Mapping[str, str] = MappingProxyType({
         "Show what happened to a mail: rule, steps, certificates, the next hop's reply, reasons with the "
         "remedy.",
     "audit": "The audit log: who did what, when, from where, with what result.",
+    "legal-hold": "Legal holds: records that must not be deleted at any age.",
     "backup":
         "Write database, settings, policies and trust anchors to one file, without private keys. Mail is not "
         "stopped.",

@@ -196,6 +196,7 @@ WIRES: Mapping[Reason, Wire] = MappingProxyType({
     _R.STORE_MISMATCH: _wire("3.0", _ALWAYS_LATER),
     _R.JOURNAL_IN_PROGRESS: _wire("3.0", _ALWAYS_LATER),
     _R.HOLD_FULL: _wire("3.1", 452, 452),
+    _R.HOLD_SETTLED: _wire("5.4"),
     _R.PARTNER_UNKNOWN: _wire("7.0"),
     _R.PARTNER_NOT_PERMITTED: _wire("7.0"),
     _R.CERTIFICATE_NOT_DEVICE_BOUND: _wire("7.5"),

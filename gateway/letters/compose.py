@@ -1,4 +1,5 @@
-"""Words and documents to a whole message: multipart/alternative for text and HTML, multipart/mixed for attachments.
+"""Words and documents to a whole message: multipart/alternative for text and HTML, multipart/related for HTML and its
+logo, multipart/mixed for attachments.
 
 Everything comes out 7-bit with CRLF (mime.build). With a `seed` the boundaries are derived from it, so that the same
 letter made again is the same octets: a mail that comes a second time is known by them.
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 
+from gateway.letters.letterhead import LOGO_ID
 from gateway.letters.write import Letter
 from gateway.mime import build
 from gateway.mime.words import encode_unstructured
@@ -43,14 +45,24 @@ class Heading:
 def compose(letter: Letter, heading: Heading, attachments: Sequence[Attachment] = (), seed: bytes | None = None
             ) -> bytes:
     """The message."""
+    return build.message(_fields(letter, heading), body(letter, attachments, seed))
+
+
+def body(letter: Letter, attachments: Sequence[Attachment] = (), seed: bytes | None = None) -> bytes:
+    """The entity of a message: text and HTML, with the logo beside it (RFC 2387), and the documents."""
     boundaries = _boundaries(seed)
     entity = build.text(letter.text)
     if letter.html is not None:
-        entity = build.multipart("alternative", [entity, build.text(letter.html, "html")], boundary=next(boundaries))
+        page = build.text(letter.html, "html")
+        if letter.logo:
+            logo = build.leaf("image/png", letter.logo, filename="logo.png", disposition="inline",
+                              fields=(f"Content-ID: <{LOGO_ID}>\r\n".encode("ascii"),))
+            page = build.multipart("related", [page, logo], params={"type": "text/html"}, boundary=next(boundaries))
+        entity = build.multipart("alternative", [entity, page], boundary=next(boundaries))
     if attachments:
         parts = [entity, *(build.leaf(one.media_type, one.octets, filename=one.filename) for one in attachments)]
         entity = build.multipart("mixed", parts, boundary=next(boundaries))
-    return build.message(_fields(letter, heading), entity)
+    return entity
 
 
 def _fields(letter: Letter, heading: Heading) -> list[bytes]:

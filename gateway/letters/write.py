@@ -6,14 +6,14 @@ file; a text of the bank never goes with HTML of the distribution, which says so
 falls back to the default language, and that to English: what takes orders rejects it before (`has`). Jinja's sandbox,
 HTML escaped, an unknown name is an error: a mail with a hole in it never leaves.
 
-Every template may name `bank` and `contact`. The filters `day` and `clock` write a time in the bank's time zone and in
-the language of the template.
+Every template may name what the letterhead has (`_environment`), and `contact`, `language` and, in HTML, `subject`. The
+filters `day` and `clock` write a time in the bank's time zone and in the language of the template.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from functools import cache
 from pathlib import Path
 from traceback import extract_tb
@@ -34,6 +34,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from gateway.errors import GatewayError, Reason
 from gateway.languages import ENGLISH, installed, primary, words
+from gateway.letters.letterhead import LOGO_ID, NEUTRAL, Letterhead
 from gateway.letters.loader import LANGUAGE, TemplateLoader, parts
 
 SUBJECT_CHARACTERS_MAX: Final = 200
@@ -43,36 +44,32 @@ _LANGUAGE = re.compile(LANGUAGE)
 # as "URL (Pty) Ltd". Values are escaped, so no tag comes of them.
 _TAG: Final = r"""<(?:[^<>"']|"[^"]*"|'[^']*')*?"""
 _REMOTE = re.compile(rf"""(?i)<\s*(?:link|script|iframe|object|embed|form|base|meta\s+http-equiv)\b"""
-                     rf"""|{_TAG}\b(?:src|background|srcset|poster|data)\s*="""
+                     rf"""|{_TAG}\b(?:src|background|srcset|poster|data)\s*=(?!\s*["']cid:{LOGO_ID}["'])"""
                      rf"""|{_TAG}\bstyle\s*=\s*(?:"[^"]*?url\s*\(|'[^']*?url\s*\(|[^\s<>"']*?url\()"""
                      r"""|<\s*style\b[^<]*(?:url\s*\(|@import)""")
 
 
 @dataclass(frozen=True, slots=True)
-class Letterhead:
-    """Who writes. `bank`: its name; `contact`: where it answers questions, '' = not stated; `zone`: of all times."""
-
-    bank: str
-    contact: str = ""
-    zone: tzinfo = UTC
-
-
-@dataclass(frozen=True, slots=True)
 class Letter:
-    """What a template says. `text` with LF line ends; `html` None: there is no such template."""
+    """What a template says. `text` with LF line ends; `html` None: there is no such template.
+
+    `logo`: a PNG file that the HTML shows, b'' = none.
+    """
 
     subject: str
     text: str
     html: str | None
     language: str
+    logo: bytes = b""
 
 
 class Writer:
     """Holds the templates; threads may share it."""
 
     def __init__(self, directory: Path | None = None, language: str = ENGLISH,
-                 letterhead: Letterhead = Letterhead("Your bank")) -> None:
+                 letterhead: Letterhead = NEUTRAL) -> None:
         """`directory`: the bank's own templates, which go before ours; `language`: where none is asked for."""
+        self.letterhead = letterhead
         self._own = directory
         self._language = language
         self._plain = _environment(directory, letterhead, escape=False)
@@ -85,6 +82,7 @@ class Writer:
         Never with the values: they may be secret.
         """
         chosen = self.chosen(kind, language)
+        values = {**values, "language": chosen, "contact": self.letterhead.contact_in(chosen)}
         rendered = _rendered(self._plain, f"{chosen}/{kind}.txt", values)
         first, _, text = rendered.partition("\n")
         subject = first.removeprefix(_SUBJECT).strip()
@@ -92,11 +90,12 @@ class Writer:
             raise GatewayError(Reason.CONFIG_INVALID,
                                f"{self.file(kind, chosen, 'txt')}:1: the first line has to be `Subject: …`, and that "
                                f"of {SUBJECT_CHARACTERS_MAX} characters at most")
-        html = _rendered(self._html, f"{chosen}/{kind}.html", values) if self._has_html(kind, chosen) else None
+        html = _rendered(self._html, f"{chosen}/{kind}.html", {**values, "subject": subject}) if self._has_html(
+            kind, chosen) else None
         if html is not None and (found := _REMOTE.search(html)):
             raise GatewayError(Reason.CONFIG_INVALID, f"{self.file(kind, chosen, 'html')} holds "
                                f"`{found.group()[:40].strip()}`: mails of the bank load nothing and run nothing")
-        return Letter(subject, text.lstrip("\n"), html, chosen)
+        return Letter(subject, text.lstrip("\n"), html, chosen, self._logo(kind, chosen, html or ""))
 
     def file(self, kind: str, language: str, form: str) -> str:
         """The path of a template that has been read. `form`: txt, html."""
@@ -141,6 +140,15 @@ class Writer:
         source, file, _ = environment.loader.get_source(environment, name) if environment.loader else ("", None, None)
         return frozenset(find_undeclared_variables(environment.parse(source, name, file)) - set(environment.globals))
 
+    def _logo(self, kind: str, language: str, html: str) -> bytes:
+        """If the HTML shows it."""
+        if f"cid:{LOGO_ID}" not in html:
+            return b""
+        if not self.letterhead.logo:
+            raise GatewayError(Reason.CONFIG_INVALID, f"{self.file(kind, language, 'html')} shows the logo, but "
+                               "`bank.logo` is not set. Set it, or write `{% if logo %}` around the picture")
+        return self.letterhead.logo
+
     def _has_html(self, kind: str, language: str) -> bool:
         """Whether there is HTML that belongs to the text: the bank's own text goes without ours."""
         if not self._has(self._html, f"{language}/{kind}.html"):
@@ -165,7 +173,10 @@ def _environment(own: Path | None, letterhead: Letterhead, *, escape: bool) -> I
     made = ImmutableSandboxedEnvironment(
         loader=TemplateLoader(own), undefined=StrictUndefined, autoescape=escape, keep_trailing_newline=True,
         trim_blocks=True, lstrip_blocks=True, auto_reload=False)  # read once: a reload makes another writer
-    made.globals.update(bank=letterhead.bank, contact=letterhead.contact)
+    made.globals.update(  # the last three differ from letter to letter: see Writer.write
+        bank=letterhead.bank, short_name=letterhead.sender, telephone=letterhead.telephone, web=letterhead.web,
+        colour=letterhead.colour, colour_dark=letterhead.colour_dark, logo=LOGO_ID if letterhead.logo else "",
+        contact="", language="", subject="")
     made.filters.update(day=_day_in(letterhead.zone), clock=_clock_in(letterhead.zone))
     return made
 

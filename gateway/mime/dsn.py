@@ -19,7 +19,7 @@ Action = Literal["failed", "delayed", "delivered", "relayed", "expanded"]
 STATUS_OCTETS_MAX: Final = 1 << 16  # of the machine's part; a group has some 300
 RECIPIENTS_MAX: Final = 100  # of one report: Postfix's default limit of recipients of a transaction is 50
 FIELDS_MAX: Final = 40  # of one group; the RFC knows fourteen
-TEXT_CHARACTERS_MAX: Final = 300  # of a server's reply
+TEXT_CHARACTERS_MAX: Final = 300  # of a diagnostic text
 
 _ACTIONS: Final = frozenset(get_args(Action))
 _TYPES: Final = frozenset({"message/delivery-status", "message/global-delivery-status"})
@@ -33,7 +33,7 @@ _TYPED = re.compile(r"[A-Za-z0-9-]{1,40}[ \t]*;[ \t]*(.*)")  # RFC 3464 2.1.2: a
 class Reported:
     """The delivery status of one recipient. `recipient`: as the reporting server knows it, after any forwarding.
 
-    `status`: RFC 3463; `diagnostic`: the reply of the server behind it, printable ASCII, '' if the report has none.
+    `status`: RFC 3463; `diagnostic`: the answer of the server behind it, printable ASCII, '' if the report has none.
     """
 
     recipient: str
@@ -98,8 +98,8 @@ def _reported(group: Headers) -> Reported:
     word = action[1].lower() if action is not None else ""
     if word not in _ACTIONS or status is None:
         raise GatewayError(Reason.MAIL_MALFORMED, "a delivery report with no such action or status")
-    said = group.first("diagnostic-code")
-    typed = _TYPED.fullmatch(said.unfolded.strip()) if said is not None else None
+    diagnostic = group.first("diagnostic-code")
+    typed = _TYPED.fullmatch(diagnostic.unfolded.strip()) if diagnostic is not None else None
     return Reported(_typed(_one(group, "final-recipient")), cast(Action, word), status[1],
                     _plain(typed[1]) if typed is not None else "")
 

@@ -128,13 +128,13 @@ def _close_frame(frames: list[tuple[str, list[str]]]) -> None:
 
 def _strip_tags(subject: str, tags: Sequence[str]) -> str:
     """One pass, in the order in which it is written."""
-    wanted = {_alike(_seen(tag)[1]) for tag in tags} - {""}
+    folded_tags = {_alike(_seen(tag)[1]) for tag in tags} - {""}
     places, letters = _seen(subject)
     folded = _alike(letters)
-    if not any(tag in folded for tag in wanted):
+    if not any(tag in folded for tag in folded_tags):
         return subject
     by_end: dict[str, list[str]] = {}
-    for tag in wanted:
+    for tag in folded_tags:
         by_end.setdefault(tag[-2:], []).append(tag)
     open_places: list[int] = []
     open_letters: list[str] = []

@@ -583,6 +583,10 @@ SENTENCES: Mapping[Reason, Sentence] = MappingProxyType({
         "The gateway cannot hold more messages at present.",
         "Try again later.",
         "Release or reject messages after `sealgate hold list`, or raise `hold.octets_max`."),
+    _R.HOLD_SETTLED: Sentence(
+        "The message is not held any more: it was released or rejected.",
+        "Read the list of held messages again.",
+        "`sealgate hold show ID` shows its state, `sealgate audit list --object ID` who decided."),
     _R.PARTNER_UNKNOWN: Sentence(
         "The service could not authenticate the client.",
         "Use the token or certificate that was agreed on.",

@@ -56,8 +56,8 @@ class AuditLog(Protocol):
         """
         ...
 
-    def entries(self, query: AuditQuery) -> Iterator[AuditEntry]:
-        """The latest first."""
+    def entries(self, query: AuditQuery, *, before: int | None = None) -> Iterator[AuditEntry]:
+        """The latest first; only those with a smaller number than `before`."""
         ...
 
     def entry(self, number: int) -> AuditEntry:

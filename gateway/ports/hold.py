@@ -8,6 +8,7 @@ from gateway.model.audit.acts import Act
 from gateway.model.mail import Mail
 from gateway.model.mail_query import is_of
 from gateway.model.mailbox import address_matches
+from gateway.ports.place import Place
 from gateway.ports.services.fallbacks import CertificateWait
 
 
@@ -60,6 +61,14 @@ class HoldQuery:
                                              for one in (row.sender, *row.recipients))))
 
 
+@dataclass(frozen=True, slots=True)
+class HeldPage:
+    """`rows`: the oldest first. `next`: the last one that was examined; None: there are no others."""
+
+    rows: tuple[HeldRow, ...]
+    next: Place | None
+
+
 def held_act(name: str, row: HeldRow) -> Act:
     """An act on a held mail, for the audit log."""
     return Act(name, row.hold_id, {"kind": row.kind, "incident": row.incident, "rule": row.rule, "reason": row.reason},
@@ -92,4 +101,16 @@ class Hold(Protocol):
 
     def settle(self, hold_id: str, state: Literal["released", "rejected"]) -> None:
         """Marks it done and drops the body."""
+        ...
+
+
+class HeldList(Protocol):
+    """Held mail as it is listed page by page. GatewayError STORE_UNAVAILABLE (retry)."""
+
+    def page(self, query: HoldQuery, count: int, *, state: str, after: Place | None = None) -> HeldPage:
+        """At most `count` rows after this place. A page of a long search may have fewer, or none, and a `next`."""
+        ...
+
+    def row(self, hold_id: str) -> HeldRow:
+        """See Hold."""
         ...

@@ -5,14 +5,7 @@ from typing import Protocol
 
 from gateway.model.mail_query import MailQuery
 from gateway.model.record import EvidenceRecord
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """Of a record among all of them: its time in microseconds since 1970, and its number."""
-
-    at: int
-    number: int
+from gateway.ports.place import Place
 
 
 @dataclass(frozen=True, slots=True)

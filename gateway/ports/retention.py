@@ -4,17 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, Protocol
 
-RecordKind = Literal["evidence"]
-RECORD_KINDS: Final[tuple[RecordKind, ...]] = ("evidence",)
+RecordKind = Literal["evidence", "codes", "runs", "audit_values"]
+RECORD_KINDS: Final[tuple[RecordKind, ...]] = ("evidence", "codes", "runs", "audit_values")
 
 Place = tuple[int | str, ...]  # of a record in the order in which its kind is deleted; () = before the first
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`next`: the place after which the next step begins; None = no older record is left."""
+    """`held`: records that a legal hold covers. `next`: the place after which the next step begins; None = the end."""
 
     deleted: int
+    held: int
     next: Place | None
 
 
@@ -22,5 +23,8 @@ class Retention(Protocol):
     """One step is one short transaction. GatewayError STORE_UNAVAILABLE (retry)."""
 
     def delete(self, kind: RecordKind, before: datetime, after: Place) -> Step:
-        """Deletes some records that are older than `before`, the oldest first, from the place `after` on."""
+        """Deletes some records that are older than `before`, the oldest first, from the place `after` on.
+
+        It compares them with the legal holds in the same transaction.
+        """
         ...

@@ -68,7 +68,7 @@ class Settings(Section):
     backup: Backup = Backup()
     retention: Retention = Retention()
     audit: Audit = Audit()
-    four_eyes: tuple[Literal["release", "trust", "key", "policy"], ...] = Field(
+    four_eyes: tuple[Literal["release", "trust", "key", "policy", "legal_hold"], ...] = Field(
         (), description="acts that a second person must approve: docs/four-eyes.md")
     persons: tuple[Person, ...] = ()
     trust_card: TrustCard | None = None

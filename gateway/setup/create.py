@@ -130,7 +130,9 @@ class _Making:
             self._generated(draft, CLIENT, Purpose.SIGN)
             return False
         source = Path(self.answers.keys)
-        written, purposes = app.office(draft).import_key(source, CLIENT, keys, passphrase=self.answers.passphrase)
+        office = app.office(draft)
+        written, purposes = office.import_key(office.read_file(source), CLIENT, keys,
+                                              passphrase=self.answers.passphrase)
         self.created.files += [path for path in (written.key, written.certificate, written.chain) if path is not None]
         if written.certificate is None:
             raise GatewayError(Reason.USAGE, f"{source} has no certificate of its key. Add it to the file")

@@ -38,10 +38,10 @@ def test_every_mail_once_over_several_pages(service: Api) -> None:
     found, cursor = [], ""
     for _ in range(4):
         page = service.system().ask("GET", f"/v1/mails?limit=2&until=2100-01-01T00:00:00Z{cursor}").json
-        found += page["mails"]
+        found += page["items"]
         if page["next"] is None:
             break
-        cursor = f"&before={page['next']}"
+        cursor = f"&cursor={page['next']}"
     assert [one["id"] for one in found] == [one.incident for one in RECORDS[::-1]]
     assert found[-1] == {
         "at": NOW.isoformat().replace("+00:00", "Z"), "id": RECORDS[0].incident, "direction": "outbound",
@@ -58,12 +58,12 @@ def test_conditions(service: Api, query: str, numbers: "tuple[int, ...] | None")
     answer = service.system().ask("GET", f"/v1/mails?{query}")
     assert answer.status == 200, answer.body
     if numbers is not None:
-        assert [int(one["id"], 16) for one in answer.json["mails"]] == list(numbers)
+        assert [int(one["id"], 16) for one in answer.json["items"]] == list(numbers)
 
 
 @pytest.mark.parametrize("query", [
-    "limit=0", "limit=201", "before=x", "outcome=sent", "direction=out", "since=yesterday", "since=2026-11-24T08:03:00",
-    "client=%0a", "before=1-9999999999999999999"])
+    "limit=0", "limit=201", "cursor=x", "outcome=sent", "direction=out", "since=yesterday", "since=2026-11-24T08:03:00",
+    "client=%0a", "cursor=1-9999999999999999999"])
 def test_what_cannot_be_asked(service: Api, query: str) -> None:
     answer = service.system().ask("GET", f"/v1/mails?{query}")
     assert (answer.status, answer.json["reason"]) == (400, "input.malformed")

@@ -69,6 +69,18 @@ def _nothing_made():
     made.clear()
 
 
+def test_a_client_with_the_name_of_an_account_is_no_person(guarded) -> None:
+    with refused("This is request 1", retry=True):
+        generate(guarded)
+    decide(guarded, BEN)
+    with pytest.raises(GatewayError) as caught:
+        generate(guarded, Actor("client", "anna"))
+    assert (caught.value.reason, caught.value.retry, made) == (Reason.REQUEST_NEEDS_APPROVAL, False, [])
+    assert len(requests(guarded)) == 1
+    generate(guarded)
+    assert made == ["otp"]
+
+
 def test_an_act_waits_for_another_person_and_is_done_once(guarded) -> None:
     for _ in range(2):
         with refused("This is request 1. Another person approves it", retry=True):

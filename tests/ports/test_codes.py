@@ -8,10 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
 
 from gateway.adapters.db.codes import DbCodes
-from gateway.adapters.db.tables.codes import code, code_mail, code_note
 from gateway.errors import GatewayError, Reason
 from gateway.ports.services.codes import Block, CodeMail, CodeRow, CodeState, FailureLock, SendLimits
 from tests.support.pki import NOW
@@ -284,18 +282,6 @@ def test_the_newest_of_a_customer_come_first(store) -> None:
     assert store.of_customer("10002", 2) == ()
 
 
-def test_old_codes_are_forgotten_whole_and_blocks_are_not(store, database) -> None:
-    store.issue(row(1), FREE)
-    store.note(row(1).code_id, "alarmed", NOW)
-    store.issue(row(2, created_at=NOW + timedelta(days=1), purpose="login"), FREE)
-    store.block(Block("10001", NOW, "bank"))
-    assert store.forget(NOW + timedelta(hours=1)) == 1
-    with database.read() as connection:
-        counts = [connection.scalar(select(func.count()).select_from(one)) for one in (code, code_mail, code_note)]
-    assert counts == [1, 1, 0]
-    assert len(store.blocks()) == 1
-
-
 # --- the database is away
 
 
@@ -313,7 +299,6 @@ def test_old_codes_are_forgotten_whole_and_blocks_are_not(store, database) -> No
     lambda store: store.bounced("0" * 24, 1, "5.1.1", "", NOW, permanent=True),
     lambda store: store.noted("0" * 24, "alarmed"),
     lambda store: store.note("0" * 24, "alarmed", NOW),
-    lambda store: store.forget(NOW),
 ])
 def test_nobody_is_told_anything_by_a_dead_database(dead_database, call) -> None:
     with pytest.raises(GatewayError) as caught:

@@ -10,7 +10,7 @@ from gateway.adapters.db.hold import DbHold
 from gateway.adapters.db.tables.mail import held, held_body
 from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
-from gateway.ports.hold import HeldRow
+from gateway.ports.hold import HeldRow, HoldQuery
 from tests.support.pki import NOW, encrypted_key_pem, get_pki
 
 ARCHIVE = get_pki().recipient("rsa-2048", email="archive@bank.example")
@@ -86,6 +86,23 @@ def test_list_is_oldest_first_and_needs_no_key(database, clock, files) -> None:
     with pytest.raises(GatewayError) as caught:
         hold.get(first)
     assert caught.value.reason is Reason.KEY_UNAVAILABLE
+
+
+def test_pages_have_every_row_once_and_say_when_there_are_no_others(hold, clock, monkeypatch) -> None:
+    monkeypatch.setattr("gateway.adapters.db.hold.PAGE", 2)
+    monkeypatch.setattr("gateway.adapters.db.hold.READ_MAX", 4)
+    ids = []
+    for number in range(7):
+        clock.forward(minutes=number % 2)
+        ids.append(put(hold, rule="r:a" if number in {0, 6} else "r:b"))
+    for query, expected in ((HoldQuery(), ids), (HoldQuery(rule="r:a"), [ids[0], ids[6]]), (HoldQuery(rule="r:c"), [])):
+        found, after, pages = [], None, 0
+        while not pages or after is not None:
+            page = hold.page(query, 3, state="waiting", after=after)
+            found += [row.hold_id for row in page.rows]
+            after, pages = page.next, pages + 1
+            assert pages < 5
+        assert found == expected
 
 
 def test_without_an_archive_certificate_nothing_is_held_in_clear(database, clock) -> None:

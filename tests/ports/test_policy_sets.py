@@ -26,6 +26,14 @@ def test_each_change_is_recorded_once_and_each_set_is_kept(database, again) -> N
     assert [one.texts(digest[:8]) for digest, _ in (FIRST, SECOND)] == [FIRST, SECOND]
 
 
+def test_the_set_in_force_is_the_last_one(database) -> None:
+    sets = DbPolicySets(database)
+    assert sets.in_force() is None
+    for digest, texts in (FIRST, SECOND, FIRST):
+        sets.put_in_force(digest, texts)
+        assert sets.in_force() == texts
+
+
 def test_the_set_of_a_past_moment(database) -> None:
     sets = DbPolicySets(database)
     times = []

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.adapters.db.engine.claim_owner import here
 from gateway.adapters.db.statements.store import statement_store
-from gateway.adapters.db.tables.statements import statement_chunk, statement_item
+from gateway.adapters.db.tables.statements import statement_chunk
 from gateway.errors import GatewayError, Reason
 from gateway.ports.services.statements.rows import Chunk, Delivery, ItemState, NewItem, RunRow, RunState, Settlement
 from tests.support.pki import NOW
@@ -376,18 +376,6 @@ def test_one_process_leads_a_run(store, database) -> None:
     database.write(lambda c: c.exec_driver_sql(f"UPDATE statement_run SET owner = '{gone}'") and None)
     assert store.runs.led("run1") == ""
     assert store.runs.led("nothing") == ""
-
-
-def test_old_runs_are_forgotten_with_their_items(store, database) -> None:
-    planned(store)
-    planned(store, "run2", rows=0)
-    store.runs.finish("run2", NOW)
-    assert store.runs.forget(NOW) == 0
-    store.runs.change("run1", [RunState.RUNNING], RunState.STOPPED)
-    store.runs.finish("run1", NOW)
-    assert store.runs.forget(NOW + timedelta(days=1)) == 2
-    with database.read() as connection:
-        assert not connection.execute(statement_item.select()).all()
 
 
 def test_nothing_of_a_series_tells_an_account(store) -> None:

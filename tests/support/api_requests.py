@@ -2,20 +2,26 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from gateway.app.processes.api import ApiContext
+from gateway.demo.bank import Bank, Ports
 from gateway.frontends.api.application import application
 from gateway.frontends.api.callers import Caller, Callers
 from gateway.frontends.api.service import Current, Service
 from gateway.frontends.http.guard import Guard
 from gateway.frontends.http.partners import KnownPartner, token_digest
+from gateway.settings import load
 from tests.support.api_service import Answer
 from tests.support.pki import NOW
+from tests.support.process import demo_bank, free_ports
 
-SCOPES = ("codes", "statements", "operate")
+SCOPES = ("codes", "statements", "operate", "release", "audit")
 
 
 def callers(**scopes: tuple[str, ...]) -> Callers:
@@ -59,3 +65,28 @@ class Asked:
 def asked(service: Service, client: str = "", now: datetime = NOW) -> Asked:
     """The application over a service, asked by a client of it."""
     return Asked(application(Current(service), 1_048_576, lambda: now), client)
+
+
+@dataclass
+class BankApi:
+    """The API of a demo bank in this process, with all that is behind it."""
+
+    bank: Bank
+    context: ApiContext
+
+    def system(self, client: str = "online-banking") -> Asked:
+        """A client of the settings, as it asks."""
+        return Asked(application(self.context.current, 1_048_576, lambda: NOW), self.bank.token(client))
+
+
+@contextmanager
+def bank_api(home: Path, change: Callable[[str], str] = lambda text: text, *, sink: int = 0) -> Iterator[BankApi]:
+    """It, until the `with` ends. `sink`: the port of the next hop. online-banking may do everything."""
+    bank = demo_bank(home, Ports(sink=sink or free_ports(1)[0], api=8027))
+    text = bank.config.read_text("utf-8").replace("scopes: [codes]", f"scopes: [{', '.join(SCOPES)}]")
+    bank.config.write_text(change(text), "utf-8")
+    context = ApiContext(load(bank.config))
+    try:
+        yield BankApi(bank, context)
+    finally:
+        context.close()

@@ -13,9 +13,9 @@ from gateway.settings import Postgresql
 from tests.support import postgres
 from tests.support.peers import scratch
 
-# What undoes the migrations 0010 and 0011, for tests that upgrade from before it.
+# What undoes the migrations 0010 to 0012, for tests that upgrade from before it.
 DROP_AUDIT = tuple(f"DROP TABLE {table}" for table in (
-    "audit", "audit_value", "audit_head", "policy_set", "approval", "four_eyes"))
+    "audit", "audit_value", "audit_head", "policy_set", "approval", "four_eyes", "legal_hold"))
 
 
 def open_database(where: Path | Postgresql) -> Database:

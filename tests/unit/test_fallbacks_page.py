@@ -85,7 +85,7 @@ def test_its_table_tells_every_field_of_the_object() -> None:
     assert told == set(json.loads(packed(HANDOVER)))
 
 
-@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("language", ["en", "de", "fr"])
 @pytest.mark.parametrize("kinds, names", re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (`.*`.*) \|$",
                                                     PAGE.partition("| template | names |")[2], re.MULTILINE))
 def test_templates_use_no_names_but_those_that_the_page_tells(kinds: str, names: str, language: str) -> None:

@@ -95,13 +95,16 @@ class Office:
         return tuple((one.label, one.id, one.algorithm, tuple(sorted(one.may)))
                      for one in with_tokens().list_token(self._token(name), directory_of(self._settings)))
 
-    def import_key(self, path: Path, name: str, directory: Path, *, passphrase: bytes | None = None,
-                   certificates: Path | None = None,
+    def read_file(self, path: Path) -> bytes:
+        """A whole file within the limit. INPUT_UNREADABLE, INPUT_TOO_LARGE."""
+        return import_csv.read_file(path)
+
+    def import_key(self, octets: bytes, name: str, directory: Path, *, passphrase: bytes | None = None,
+                   certificates: bytes | None = None,
                    protect_with: Path | None = None) -> tuple[Written, tuple[Purpose, ...]]:
-        """Writes key and certificates of a file as files of the gateway; returns also the certificate's purposes."""
+        """Writes key and certificates of a file's octets as the gateway's files; returns also the purposes."""
         _check_name(name)
-        beside = None if certificates is None else import_csv.read_file(certificates)
-        bundle = key_tools.read_bundle(import_csv.read_file(path), passphrase, beside)
+        bundle = key_tools.read_bundle(octets, passphrase, certificates)
         purposes = () if bundle.certificate is None else key_tools.purposes_of(bundle.certificate)
         return key_tools.write(directory, name, bundle, passphrase=read_passphrase(protect_with)), purposes
 

@@ -48,10 +48,10 @@ class DbAudit:
         elif not carried.recorded:
             self._database.record(act, "done")
 
-    def entries(self, query: AuditQuery) -> Iterator[AuditEntry]:
+    def entries(self, query: AuditQuery, *, before: int | None = None) -> Iterator[AuditEntry]:
         """See AuditLog."""
         statement = _selected(query).order_by(_a.number.desc()).limit(PAGE)
-        page = self._page(statement)
+        page = self._page(statement if before is None else statement.where(_a.number < before))
         while page:
             yield from page
             page = self._page(statement.where(_a.number < page[-1].record.number))

@@ -211,11 +211,6 @@ class DbCodes:
 
         self._database.write(work, alone=_ALONE)
 
-    def forget(self, before: datetime) -> int:
-        """See CodeStore."""
-        statement = delete(code).where(_c.created_at < micros(before))
-        return int(self._database.write(lambda connection: connection.execute(statement).rowcount))
-
 
 Found = Any  # a row of `code`: SQLAlchemy types rows by position, we read them by name
 

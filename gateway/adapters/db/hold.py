@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
 
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.engine.text import storable
@@ -27,10 +27,13 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.audit.acts import Act
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
-from gateway.ports.hold import HeldRow, HoldQuery, held_act
+from gateway.ports.hold import HeldPage, HeldRow, HoldQuery, held_act
+from gateway.ports.place import Place
 from gateway.ports.services.fallbacks import CertificateWait
 
 OCTETS_MAX: Final = 1_073_741_824  # see settings.HoldSettings
+READ_MAX: Final = 20_000  # rows for one page of a list
+PAGE: Final = 500  # rows read at once
 
 _h = held.c
 
@@ -91,6 +94,24 @@ class DbHold:
             found = connection.execute(select(held).where(_h.state == state).order_by(_h.at, _h.id)).all()
         rows = map(_row, found)
         return tuple(rows if query is None else filter(query.matches, rows))
+
+    def page(self, query: HoldQuery, count: int, *, state: str, after: Place | None = None) -> HeldPage:
+        """See ports.hold.HeldList. It reads at most READ_MAX rows."""
+        selection = select(held).where(_h.state == state).order_by(_h.at, _h.id).limit(PAGE)
+        found: list[HeldRow] = []
+        for _ in range(READ_MAX // PAGE):
+            later = selection if after is None else selection.where(tuple_(_h.at, _h.id) > (after.at, after.number))
+            with self._database.read() as connection:
+                rows = connection.execute(later).all()
+            for one in rows:
+                after = Place(one.at, one.id)
+                if query.matches(row := _row(one)):
+                    found.append(row)
+                    if len(found) == count:
+                        return HeldPage(tuple(found), after)
+            if len(rows) < PAGE:
+                return HeldPage(tuple(found), None)
+        return HeldPage(tuple(found), after)
 
     def row(self, hold_id: str) -> HeldRow:
         """See Hold."""

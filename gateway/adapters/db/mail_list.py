@@ -12,7 +12,8 @@ from gateway.adapters.db.tables.mail import evidence, micros
 from gateway.model.mail_query import MailQuery
 from gateway.model.outcome import Settled
 from gateway.model.record import EvidenceRecord
-from gateway.ports.mail_list import MailPage, Place
+from gateway.ports.mail_list import MailPage
+from gateway.ports.place import Place
 
 READ_MAX: Final = 20_000  # records for one page of a list
 PAGE: Final = 500  # records read at once: a long search keeps no snapshot open

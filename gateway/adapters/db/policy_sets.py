@@ -75,6 +75,12 @@ class DbPolicySets:
 
         self._database.change_rule(work)
 
+    def in_force(self) -> Texts | None:
+        """The files of the set that was put in force last; None: there is none. GatewayError STORE_UNAVAILABLE."""
+        with self._database.read() as connection:
+            last = connection.scalar(_LAST)
+        return None if last is None else self.texts(last)[1]
+
     def texts(self, digest: str) -> tuple[str, Texts]:
         """The full digest and the files, by the digest or its beginning. GatewayError(USAGE) if none has it."""
         statement = select(policy_set).where(policy_set.c.digest.startswith(digest, autoescape=True)).limit(2)

@@ -15,6 +15,14 @@ from gateway.app.measurements import LazyStore, Watcher
 from gateway.app.store import Store, evidence_spool
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError
+from gateway.frontends.api.status_shapes import (
+    CheckShown,
+    DiskShown,
+    ExpiryShown,
+    NumbersShown,
+    StatusShown,
+    WaitingShown,
+)
 from gateway.frontends.http.observed import Check
 from gateway.frontends.telemetry import metrics
 from gateway.model.outcome import Settled
@@ -90,6 +98,24 @@ def _stored(opened: LazyStore, now: datetime) -> tuple[
         if trouble.reason.family == "store":
             return None, None, None, None
         raise
+
+
+def status_shown(status: Status) -> StatusShown:
+    """For the API."""
+    numbers = status.numbers
+    return StatusShown(
+        at=status.at, good=status.good, version=status.version, hostname=status.hostname, mode=status.mode,
+        checks=[CheckShown(name=one.name, state=one.state, detail=one.detail) for one in status.checks],
+        hour=None if status.hour is None else dict(status.hour), day=None if status.day is None else dict(status.day),
+        numbers=None if numbers is None else NumbersShown(
+            held={kind: WaitingShown(mails=one.mails, octets=one.octets, oldest=one.oldest)
+                  for kind, one in numbers.held.items()},
+            fetch_requests=numbers.fetch_tasks, fetch_failing=numbers.fetch_failing, lists=numbers.lists,
+            lists_stale=numbers.lists_stale),
+        processes=None if status.processes is None else dict(status.processes),
+        not_asked=None if status.not_asked is None else list(status.not_asked),
+        expiring=[ExpiryShown(name=one.name, what=one.what, not_after=one.not_after) for one in status.expiring],
+        disks=[DiskShown(path=str(one.path), free=one.free, total=one.total) for one in status.disks])
 
 
 def _disks(settings: Settings) -> list[Disk]:

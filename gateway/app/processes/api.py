@@ -19,6 +19,8 @@ from gateway.adapters.files.reader import read_below
 from gateway.app import Gateway
 from gateway.app.codes.callbacks import filing
 from gateway.app.codes.service import load_codes
+from gateway.app.operation.hold import reject, release
+from gateway.app.operation.status import read_status, status_shown
 from gateway.app.operation.tracing import mail_list
 from gateway.app.statements.runs import statements
 from gateway.clock import Clock
@@ -26,7 +28,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.frontends.api.application import application
 from gateway.frontends.api.callers import Caller, Callers
 from gateway.frontends.api.memory_release import stay
-from gateway.frontends.api.service import Current, RunDesk, Service
+from gateway.frontends.api.service import Current, HoldDesk, RunDesk, Service
 from gateway.frontends.clients import Clients
 from gateway.frontends.http.partners import KnownPartner
 from gateway.frontends.http.server import HttpServer
@@ -35,6 +37,7 @@ from gateway.frontends.processes.children import end_with_parent
 from gateway.frontends.processes.notify import reloaded
 from gateway.frontends.telemetry import metrics
 from gateway.frontends.telemetry.logs import configure, own_process
+from gateway.model.outcome import Outcome
 from gateway.settings import Api, Client, Http, Settings
 
 log = structlog.get_logger("sealgate.api")
@@ -76,8 +79,17 @@ class ApiContext:
                            settings.statements.postfix_log is not None)
         return Service(callers=callers_of(settings), requests=self._requests, mac=mac_of(settings), ready=self._ready,
                        codes=codes, runs=runs, mails=mail_list(self.gateway.store),
+                       hold=HoldDesk(self.gateway.store.hold, self._release, self._reject),
+                       audit=self.gateway.store.audit, status=lambda: status_shown(read_status(settings)),
                        requests_per_minute_max=section(settings).requests_per_minute_max,
                        urgent=self.gateway.store.database.urgent)
+
+    def _release(self, hold_id: str) -> tuple[Outcome, bool]:
+        released = release(self.gateway, hold_id)
+        return released.outcome, released.is_done
+
+    def _reject(self, hold_id: str) -> None:
+        reject(self.gateway.store, hold_id)
 
     def _ready(self) -> None:
         """The store is asked as a mail asks it, and the keys how they are."""

@@ -46,7 +46,6 @@ REPORT_S: Final = 60.0
 DELIVERIES_S: Final = 30.0
 FORGET_REQUESTS_S: Final = 600.0
 ISSUERS_MAX: Final = 1_000  # of the store, whose lists are fetched before a mail needs them
-FORGET_CODES_S: Final = 3_600.0
 AUDIT_S: Final = 3_600.0  # between two heads of the audit log
 RETENTION_S: Final = 60.0  # between two rounds of deletion, each of at most half a minute
 FORGET: Final = timedelta(days=90)
@@ -105,7 +104,7 @@ class JobsContext:
                 Round("held", HELD_S, self.held), Round("waiting", WAITING_S, self.waiting),
                 Round("report", REPORT_S, self.report),
                 Round("deliveries", DELIVERIES_S, self.deliveries), Round("callbacks", LOOK_S, self.callbacks),
-                Round("requests", FORGET_REQUESTS_S, self.requests), Round("codes", FORGET_CODES_S, self.codes),
+                Round("requests", FORGET_REQUESTS_S, self.requests),
                 Round("audit", AUDIT_S, self.audit), Round("retention", RETENTION_S, self.retention))
 
     def at_work(self) -> None:
@@ -125,12 +124,6 @@ class JobsContext:
         book = DbRequests(self._store.database, self._clock)
         while book.forget():
             pass
-
-    def codes(self) -> None:
-        """Drops what need not be remembered of one-time codes."""
-        codes = self._settings.codes
-        if codes is not None:
-            self._store.codes.forget(self._clock.now() - timedelta(days=codes.keep_days))
 
     def plan(self) -> None:
         """Requests the lists of the known issuers, and drops tasks that are not requested any more."""

@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,7 +40,7 @@ TURN_S: Final = 300.0  # of a run, while others could go on as well
 OTHERS_LOOK_S: Final = 2.0  # between two looks whether others could
 YIELD: Final = signal.SIGUSR1  # to a leader: another run has its turn
 YIELD_S: Final = 30.0  # until a leader that reads its source, of which nothing has left, is killed for it
-FORGET_EVERY_S: Final = 3_600.0
+TIDY_EVERY_S: Final = 3_600.0
 
 
 def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
@@ -66,7 +65,7 @@ def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
     store = open_store(settings)
     notify("READY=1", "WATCHDOG_USEC=0")  # a reload reaches us now; a run that is planned gives no sign for minutes
     try:
-        book, leaders, forgotten = statement_store(store.database), _Leaders(store, over), 0.0
+        book, leaders, tidied_at = statement_store(store.database), _Leaders(store, over), 0.0
         while not over.is_set():
             try:
                 if again.is_set():
@@ -78,11 +77,9 @@ def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
                 for run in leaders.in_turn(unfinished):
                     leaders.lead(settings, run.id)
                     forgetful.let_go()
-                if time.monotonic() - forgotten > FORGET_EVERY_S:
-                    forgotten = time.monotonic()
-                    book.runs.forget(store.database.now() - timedelta(days=section(settings).keep_days))
-                    if settings.postgresql is not None:
-                        tidy(settings.postgresql, store)
+                if settings.postgresql is not None and time.monotonic() - tidied_at > TIDY_EVERY_S:
+                    tidied_at = time.monotonic()
+                    tidy(settings.postgresql, store)
             except GatewayError as trouble:
                 log.warning("runs.blocked", reason=str(trouble.reason), detail=trouble.detail)
             except Exception as unexpected:  # noqa: BLE001 - no error may end the process of all runs

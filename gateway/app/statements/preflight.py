@@ -89,7 +89,7 @@ class Checker:
         """GatewayError of the first thing that does not load."""
         self._plan = plan
         self._domains = settings.bank.domains
-        self._rules = load_rules(settings)
+        self._rules = load_rules(settings, store.policy_sets.in_force())  # as the run itself decides
         self._rows = DbBulk(store.database)
         table = replace(store, revocations=BulkRevocations(store.database))
         self._answer = BulkSelect(load_trust(settings, store), revocations(settings, table).recipients, clock.now())

@@ -173,7 +173,7 @@ class Worker:
         language = settings.language_of(named)
         letters = writer(settings, named.templates, language)
         sender = Sender(named.from_, named.bounces, returns_of(named), letters, language)
-        self.gateway = Gateway(settings, reach=reach)
+        self.gateway = Gateway(settings, reach=reach, by_set_in_force=True)
         self._many = DbBulk(self.gateway.store.database)
         self._store = statement_store(self.gateway.store.database, self.gateway.store.evidence)
         self._clock = shared_clock(self.gateway.store.database, self.gateway.clock)

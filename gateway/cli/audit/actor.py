@@ -25,8 +25,6 @@ def command_actor(command: str, environ: Mapping[str, str] = os.environ, login_i
     if command in _SERVICES:
         return Actor("program", f"sealgate {command}")
     login = _login_id(login_id)
-    if login is None and "SEALGATE_PARENT" in environ:  # started by a process of the service
-        return Actor("program", f"sealgate {command}")
     uid = os.getuid() if login is None else login
     remark = ", ".join(f"{name}={environ[name]}" for name in _REMARKS if environ.get(name))
     where = "uid" if login is None else "login uid"

@@ -160,7 +160,7 @@ def release(
     query = _query(kind, address, direction, reason, rule, since, until)
     settings = context.settings()
     with reporting_errors():
-        gateway = composition.Gateway(settings)
+        gateway = composition.Gateway(settings, by_set_in_force=True)
         try:
             chosen = _chosen(gateway.store.hold, hold_ids or [], query, every=every)
             if not yes and len(chosen) > 1:
@@ -236,8 +236,8 @@ def again(json: Json = False) -> None:
         jobs.log_as_child(settings)
     done: list[tuple[HeldRow, Outcome]] = []
     with reporting_errors():
-        gateway = composition.Gateway(settings)
-        trial = composition.Gateway(settings, dry_run_hop=composition.DryRunHop())
+        gateway = composition.Gateway(settings, by_set_in_force=True)
+        trial = composition.Gateway(settings, dry_run_hop=composition.DryRunHop(), by_set_in_force=True)
         try:
             hold = gateway.store.hold
             for row in tuple(undecided(hold, gateway.store.evidence)):

@@ -9,6 +9,7 @@ draft-ietf-httpapi-idempotency-key-header-07.
     memory_release: frees and overwrites the memory of a finished request
     transactions  a transaction out of JSON
     shapes        the JSON of requests and answers of codes, with their limits
+    pages, etags  the form of every list; changes of a resource as it was read
     endpoints/    one file for each kind of resource
     former_paths  paths without a version, until they end
     counted       counts each request

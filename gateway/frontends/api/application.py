@@ -17,7 +17,7 @@ from gateway.frontends.api.bodies import malformed
 from gateway.frontends.api.callers import Door
 from gateway.frontends.api.counted import Counted
 from gateway.frontends.api.description import described
-from gateway.frontends.api.endpoints import codes, customers, health, mails, runs
+from gateway.frontends.api.endpoints import audit, codes, customers, health, held_mails, mails, runs, status
 from gateway.frontends.api.former_paths import VERSION, FormerPaths
 from gateway.frontends.api.memory_release import MemoryRelease
 from gateway.frontends.api.run_shapes import RunOrder
@@ -57,9 +57,9 @@ def application(current: Current, octets_max: int, now: Callable[[], datetime]) 
     """The whole of it. `octets_max`: of one body. `now`: the time, by which former paths end."""
     api = _Api(title="Sealgate for the bank's systems", version=__version__, docs_url=None, redoc_url=None,
                openapi_url=f"{VERSION}/openapi.json",
-               summary="One-time codes by sealed mail, runs of statements, and what happened to mails",
+               summary="One-time codes by sealed mail, runs of statements, and the work of administrators",
                redirect_slashes=False)
-    for part in (codes, customers, runs, mails):
+    for part in (codes, customers, runs, mails, held_mails, status, audit):
         api.include_router(part.router(current), prefix=VERSION)
     api.include_router(health.router(current))
     api.add_exception_handler(ProblemError, _problem)

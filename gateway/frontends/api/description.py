@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from gateway.errors import Reason
 from gateway.frontends.api.bodies import JSON
+from gateway.frontends.api.etags import HEADER as MATCH
 from gateway.frontends.api.idempotency import HEADER, KEY_CHARACTERS_MAX, REPLAYED
 from gateway.frontends.http.problems import MEDIA_TYPE, RETRY_AFTER_S, TITLES
 
@@ -35,6 +36,7 @@ _BEARER: Final = {"WWW-Authenticate": {"schema": {"type": "string", "const": "Be
 _EVERYWHERE: Final[Statuses] = {400: {}, 401: _BEARER, 403: {}, 404: {}, 409: {}, 429: _RETRY, 500: {}, 503: _RETRY}
 _WITH_BODY: Final[Statuses] = {413: {}, 415: {}}
 _ONCE: Final[Statuses] = {422: {}}
+_CONDITIONAL: Final[Statuses] = {412: {}, 428: {}}
 _OPEN: Final[Statuses] = {429: _RETRY, 500: {}, 503: _RETRY}
 
 
@@ -80,6 +82,8 @@ def _answers(operation: dict[str, Any]) -> None:
         statuses |= _ONCE
         for response in responses.values():
             response["headers"] = {REPLAYED: {"description": "This was answered before", "schema": {"const": "true"}}}
+    if any(one["name"] == MATCH for one in operation.get("parameters", ())):
+        statuses |= _CONDITIONAL
     for status, headers in sorted(statuses.items()):
         responses[str(status)] = {"description": TITLES[status], "content": {
             MEDIA_TYPE: {"schema": {"$ref": _SCHEMAS + "Problem"}}}, **({"headers": headers} if headers else {})}

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.frontends.api.callers import Callers
+from gateway.frontends.api.status_shapes import StatusShown
+from gateway.model.outcome import Outcome
+from gateway.ports.audit import AuditLog
+from gateway.ports.hold import HeldList
 from gateway.ports.mail_list import MailList
 from gateway.ports.services.requests import Requests
 from gateway.services.codes.issue_and_verify import Codes
@@ -26,6 +30,18 @@ class RunDesk:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldDesk:
+    """`release`: the outcome, and whether the mail is not held any more. `reject`: deletes the body.
+
+    Both raise GatewayError USAGE if the mail is not waiting.
+    """
+
+    hold: HeldList
+    release: Callable[[str], tuple[Outcome, bool]]
+    reject: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """`codes`, `runs`: None where the settings have no section `codes` or `statements`; their endpoints are 404 then.
 
@@ -41,6 +57,9 @@ class Service:
     codes: Codes | None = None
     runs: RunDesk | None = None
     mails: MailList | None = None
+    hold: HoldDesk | None = None
+    audit: AuditLog | None = None
+    status: Callable[[], StatusShown] | None = None
     requests_per_minute_max: int = 6000
     urgent: Callable[[], AbstractContextManager[None]] = nullcontext
 

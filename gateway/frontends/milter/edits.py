@@ -42,13 +42,13 @@ class Edits:
     body: bytes | None = None
 
 
-def edits(held: Held, body: memoryview | bytes, wanted: bytes) -> Edits | None:
-    """What makes `wanted` of the mail with the fields `held` (name, raw with CRLF) and `body`.
+def edits(held: Held, body: memoryview | bytes, result: bytes) -> Edits | None:
+    """The edits that turn the mail with the fields `held` (name, raw with CRLF) and `body` into `result`.
 
-    None where the protocol cannot express it: `wanted` has no header.
+    None where the protocol cannot express it: `result` has no header.
     """
     try:
-        headers = parse_headers(wanted, strict=True)
+        headers = parse_headers(result, strict=True)
     except GatewayError:
         return None
     stays = _equal(held, headers.fields)
@@ -56,7 +56,7 @@ def edits(held: Held, body: memoryview | bytes, wanted: bytes) -> Edits | None:
     places = {new: old for old, new in pairs.items()}
     instances = _instances(held)
     last = max(places, default=-1)
-    new_body = wanted[headers.body_offset:]
+    new_body = result[headers.body_offset:]
     return Edits(
         changed=tuple((held[old][0], instances[old], _value(headers.fields[new])) for old, new in pairs.items()
                       if old not in stays),
@@ -67,14 +67,14 @@ def edits(held: Held, body: memoryview | bytes, wanted: bytes) -> Edits | None:
         body=None if new_body == body else new_body or EMPTY_BODY)
 
 
-def _equal(held: Held, wanted: Sequence[Field]) -> dict[int, int]:
-    """Fields that stay as they are, in their order: place in `held`, place in `wanted`."""
+def _equal(held: Held, result: Sequence[Field]) -> dict[int, int]:
+    """Fields that stay as they are, in their order: place in `held`, place in `result`."""
     places: dict[bytes, deque[int]] = {}
     for place, (_, raw) in enumerate(held):
         places.setdefault(raw, deque()).append(place)
     stays: dict[int, int] = {}
     after = -1
-    for new, field in enumerate(wanted):
+    for new, field in enumerate(result):
         olds = places.get(field.raw)
         while olds and olds[0] <= after:
             olds.popleft()
@@ -84,16 +84,16 @@ def _equal(held: Held, wanted: Sequence[Field]) -> dict[int, int]:
     return stays
 
 
-def _same_place(held: Held, wanted: Sequence[Field], stays: dict[int, int]) -> dict[int, int]:
+def _same_place(held: Held, result: Sequence[Field], stays: dict[int, int]) -> dict[int, int]:
     """Fields between the same two that stay, of the same name: only their value changes, and not to nothing: see 2."""
     pairs: dict[int, int] = {}
-    borders = ((-1, -1), *stays.items(), (len(held), len(wanted)))
+    borders = ((-1, -1), *stays.items(), (len(held), len(result)))
     for (old, new), (old_end, new_end) in pairwise(borders):
         at = new + 1
         for place in range(old + 1, old_end):
             name = held[place][0]
             found = next((there for there in range(at, new_end)
-                          if wanted[there].name == name and _value(wanted[there])), None)
+                          if result[there].name == name and _value(result[there])), None)
             if found is not None:
                 pairs[place], at = found, found + 1
     return pairs

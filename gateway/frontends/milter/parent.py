@@ -75,7 +75,7 @@ class Parent:
     _in_outage: bool = False
     _reload: bool = False
     _end: bool = False
-    _told: bool = False  # that we are ready: no sign of life before
+    _is_ready: bool = False  # reported to the service manager; no heartbeat before
 
     def run(self) -> None:
         """Until SIGTERM. GatewayError if the first workers do not come to life; nothing is left then."""
@@ -90,7 +90,7 @@ class Parent:
             if not self._end:
                 log.info("milter.ready", workers=self._count)
                 notify("READY=1")
-                self._told = True
+                self._is_ready = True
             while not self._end:
                 self._step(woken)
                 if self._reload:
@@ -229,14 +229,14 @@ class Parent:
 
     def _hear(self, child: _Child, now: float) -> None:
         try:
-            said = child.control.recv(4096)
+            message = child.control.recv(4096)
         except BlockingIOError:
             return
         except OSError:
-            said = b""
-        if said:
+            message = b""
+        if message:
             child.heard = now
-            child.ready |= READY in said
+            child.ready |= READY in message
 
     def _bury(self, now: float) -> None:
         for child in tuple(self._children.values()):
@@ -277,7 +277,8 @@ class Parent:
 
     def _alive(self, now: float) -> None:
         """Our sign of life is that of our workers, the old ones during a reload: none of them, and we say nothing."""
-        if self._told and any(child.ready and now - child.heard < self.stuck_s for child in self._children.values()):
+        if self._is_ready and any(
+                child.ready and now - child.heard < self.stuck_s for child in self._children.values()):
             notify("WATCHDOG=1")
 
     # The end

@@ -303,13 +303,13 @@ class Session:
         self.shared.limits.ended(self)
 
 
-def _packets(wanted: Edits, opened_from: str) -> Iterable[bytes]:
+def _packets(found: Edits, opened_from: str) -> Iterable[bytes]:
     """For Postfix. All that could fail is done now, before the mail counts as sent; the body is cut while it is sent.
 
     `opened_from`: reverse-path of a mail that was opened, whose bounces must not carry its body (RET=HDRS); or ''.
     """
-    header = (*starmap(protocol.change_header, wanted.changed), *starmap(protocol.change_header, wanted.deleted),
-              *starmap(protocol.insert_header, wanted.inserted), *starmap(protocol.append_header, wanted.appended))
-    body = protocol.replace_body(wanted.body) if wanted.body is not None else ()
+    header = (*starmap(protocol.change_header, found.changed), *starmap(protocol.change_header, found.deleted),
+              *starmap(protocol.insert_header, found.inserted), *starmap(protocol.append_header, found.appended))
+    body = protocol.replace_body(found.body) if found.body is not None else ()
     sender = (protocol.change_from(f"<{opened_from}>", "RET=HDRS"),) if opened_from else ()
     return chain(header, body, sender, _CONTINUE)

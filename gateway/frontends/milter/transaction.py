@@ -181,13 +181,13 @@ def _path(word: str, resolved: str) -> str:
     return f"<{inside}>"
 
 
-def _parameters(words: Sequence[str], wanted: frozenset[str]) -> str:
+def _parameters(words: Sequence[str], known: frozenset[str]) -> str:
     """Those that mean something to us; what else Postfix took from its client is its own business.
 
     So is an ORCPT or ENVID of a form that only Postfix takes (RFC 3461 4.2, 4.4): no reason to refuse the mail.
     """
     return "".join(f" {word}" for word in words
-                   if (name := word.partition("=")[0].upper()) in wanted and _is_readable(name, word[len(name) + 1:]))
+                   if (name := word.partition("=")[0].upper()) in known and _is_readable(name, word[len(name) + 1:]))
 
 
 def _is_readable(name: str, value: str) -> bool:

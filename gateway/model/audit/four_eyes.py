@@ -15,7 +15,7 @@ CHANGE: Final = "four_eyes.change"
 
 @dataclass(frozen=True, slots=True)
 class FourEyesRule:
-    """`acts`: release, trust, key, policy. `persons`: account to the person whose account it is."""
+    """`acts`: release, trust, key, policy, legal_hold. `persons`: account to the person whose account it is."""
 
     acts: frozenset[str] = frozenset()
     persons: Mapping[str, str] = field(default_factory=dict)

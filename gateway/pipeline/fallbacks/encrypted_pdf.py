@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Self
 
-from gateway.letters.compose import Attachment
+from gateway.letters.compose import Attachment, body
 from gateway.letters.write import Writer
 from gateway.mime import build
 from gateway.mime.header import Headers, parse_headers
@@ -76,12 +76,7 @@ class EncryptedPdf:
         letter = self.letters.write("encrypted_pdf", self.language, {
             "sender": headers.text("from") or "", "file": attached.filename})
         kept = [one.raw for one in headers.fields if one.lower in _KEPT]
-        entity = build.text(letter.text)
-        if letter.html is not None:
-            entity = build.multipart("alternative", [entity, build.text(letter.html, "html")])
-        entity = build.multipart("mixed", [entity, build.leaf(attached.media_type, attached.octets,
-                                                              filename=attached.filename)])
-        return build.message([*kept, encode_unstructured("Subject", letter.subject)], entity)
+        return build.message([*kept, encode_unstructured("Subject", letter.subject)], body(letter, (attached,)))
 
 
 class NoHandover:

@@ -184,7 +184,3 @@ class CodeStore(Protocol):
     def note(self, code_id: str, what: str, at: datetime) -> None:
         """Notes it, once. A code that is not remembered is passed over."""
         ...
-
-    def forget(self, before: datetime) -> int:
-        """Drops codes that were made before; returns how many. Blocks stay."""
-        ...

@@ -150,4 +150,4 @@ def _amount(money: Money, language: str) -> str:
 def _shown(payee: Payee) -> Mapping[str, str]:
     account = payee.account
     groups = [account[start:start + 4] for start in range(0, len(account), 4)]
-    return {"name": payee.name, "account": " ".join(groups) if _IBAN.fullmatch(account) else account}
+    return {"name": payee.name, "account": " ".join(groups) if _IBAN.fullmatch(account) else account, "amount": ""}

@@ -31,7 +31,7 @@ class Codes(Section):
         None, description="directory of the bank's templates; None = those of the distribution")
     bounces: str = Field("", description="mailbox for bounces and replies, such as codes@bank.example; '' = none")
     alarm_to: str = Field("", description="address for alarms about a customer's `not me`; '' = the postmaster")
-    keep_days: int = Field(90, ge=1, description="how long the record of a code is kept")
+    keep_days: int = Field(400, ge=1, description="how long the record of a code is kept")
 
 
 def check(codes: Codes | None) -> Iterator[Finding]:

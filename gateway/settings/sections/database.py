@@ -49,6 +49,8 @@ class Retention(Section):
 
     evidence_days: int = Field(
         2557, ge=0, le=DAYS_MAX, description="evidence of each mail, which `mails` and `trace` show; 0 = no deletion")
+    audit_values_days: int = Field(
+        2192, ge=0, le=DAYS_MAX, description="names of persons and customers in the audit log; 0 = no deletion")
 
 
 class Person(Section):

@@ -28,9 +28,9 @@ class Records:
         if kind in self.failing:
             raise GatewayError(Reason.STORE_UNAVAILABLE, "away", retry=True)
         if not self.left[kind]:
-            return Step(0, None)
+            return Step(0, 0, None)
         self.left[kind] -= 1
-        return Step(7, (self.left[kind],))
+        return Step(7, 1, (self.left[kind],))
 
     def sleep(self, seconds: float) -> None:
         assert seconds == PAUSE_S
@@ -45,8 +45,8 @@ def test_a_round_deletes_what_is_older_and_says_how_much() -> None:
     with structlog.testing.capture_logs() as lines:
         records.deletion().round(DAYS, NOW)
     assert {before for _, before, _ in records.asked} == {NOW - timedelta(days=10)}
-    assert [(line["event"], line["kind"], line["records"]) for line in lines] == [
-        ("retention.deleted", kind, 21) for kind in RECORD_KINDS]
+    assert [(line["event"], line["kind"], line["records"], line["held"]) for line in lines] == [
+        ("retention.deleted", kind, 21, 3) for kind in RECORD_KINDS]
 
 
 def test_a_round_ends_after_half_a_minute_and_the_next_one_goes_on() -> None:

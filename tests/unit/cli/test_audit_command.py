@@ -5,6 +5,7 @@ import os
 import pwd
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,24 @@ def test_export_has_the_octets_that_are_hashed(run) -> None:
     assert last["values"]["object"]["value"] == "77001"
     assert {name: PersonalValue(**one).commitment for name, one in last["values"].items()} == last["personal"]
     assert run("export", "--after", str(len(lines) - 1)).stdout.splitlines() == lines[-1:]
+
+
+def test_the_use_of_the_banks_keys_for_a_person_is_recorded(run) -> None:
+    mail = (b"From: otp@bank.example\r\nTo: anna@customer.example\r\nSubject: x\r\n\r\nThe planted secret.\r\n")
+    words = ("--from", "otp@bank.example", "--to")
+    seal = CliRunner().invoke(app, ["seal", "--client", "online-banking", *words, "anna@customer.example"], input=mail)
+    assert seal.exit_code == 0
+    no_client = CliRunner().invoke(app, ["seal", "--client", "staff", *words, "anna@customer.example"], input=mail)
+    assert no_client.exit_code == 69
+    assert CliRunner().invoke(app, ["open", *words, "support@bank.example"], input=seal.stdout_bytes).exit_code == 0
+    rows = json.loads(run("list", "--act", "mail", "--output", "json").stdout)
+    assert [(row["act"], row["result"]) for row in rows] == [
+        ("mail.seal", "begun"), ("mail.seal", "done"), ("mail.seal", "begun"), ("mail.seal", "failed"),
+        ("mail.open", "begun"), ("mail.open", "done")]
+    shown = json.loads(run("show", str(rows[0]["number"]), "--json").stdout)
+    assert (shown["details"]["client"], shown["values"]["recipients"]["value"]) == (
+        "online-banking", "anna@customer.example")
+    assert shown["details"]["sha256"] == sha256(mail).hexdigest()
 
 
 def test_verify_compares_with_heads_of_database_and_file(run, tmp_path) -> None:
@@ -138,7 +157,7 @@ def test_without_a_login_it_is_the_real_user(tmp_path, content) -> None:
     actor = command_actor("hold", {"SUDO_USER": "ben"}, login)
     assert (actor.kind, actor.name) == ("user", pwd.getpwuid(os.getuid()).pw_name)
     assert actor.source.startswith(f"uid {os.getuid()}, ")
-    assert command_actor("hold", {"SEALGATE_PARENT": "1"}, login) == Actor("program", "sealgate hold")
+    assert command_actor("hold", {"SEALGATE_PARENT": "1"}, login).kind == "user"  # everyone can set it
 
 
 def test_a_process_of_the_service_acts_for_itself(tmp_path) -> None:

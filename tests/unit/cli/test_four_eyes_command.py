@@ -2,14 +2,19 @@
 
 import json
 import os
+import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from typer.testing import CliRunner
 
+from gateway.authority import ca
 from gateway.cli.main import application
 from gateway.demo.bank import Ports
 from gateway.model.audit.actor import Actor, acting
+from gateway.setup.files import key_pem
 from tests.support.process import demo_bank
 
 app = application([])
@@ -50,8 +55,35 @@ def test_no_key_is_generated_before_it_is_approved(run) -> None:
     result = run("anna", "key", "generate", "next", "--algorithm", "p-256")
     assert (result.exit_code, (keys / "next.key.pem").exists()) == (75, False)
     assert run("ben", "audit", "approve", "1").exit_code == 0
+    for other in (("--email", "director@bank.example"), ("--subject", "CN=Director"), ("--purpose", "decrypt")):
+        assert run("anna", "key", "generate", "next", "--algorithm", "p-256", *other).exit_code == 75
     assert run("anna", "key", "generate", "next", "--algorithm", "p-256").exit_code == 0
     assert (keys / "next.key.pem").exists()
+
+
+def test_only_the_key_that_was_approved_is_imported(run, tmp_path) -> None:
+    """A pipe gives other octets at each reading."""
+    approved, other = (key_pem(ca.generate_signing_key("p-256")) for _ in range(2))
+    file = tmp_path / "new.key.pem"
+    file.write_bytes(approved)
+    words = ("key", "import", "new", str(file))
+    assert run("anna", *words).exit_code == 75
+    assert run("ben", "audit", "approve", "1").exit_code == 0
+    assert run("anna", *words, "--directory", str(tmp_path)).exit_code == 75  # to another place
+    file.unlink()
+    os.mkfifo(file)
+
+    def write() -> None:
+        for octets in (approved, other):
+            with file.open("wb") as pipe:
+                pipe.write(octets)
+            time.sleep(0.3)
+
+    Thread(target=write, daemon=True).start()
+    assert run("anna", *words).exit_code == 0
+    keys = Path(os.environ["SEALGATE_CONFIG"]).parent / "keys"
+    imported = load_pem_private_key((keys / "new.key.pem").read_bytes(), None)
+    assert imported.public_key() == load_pem_private_key(approved, None).public_key()
 
 
 def test_relaxing_the_rule_waits_too(run) -> None:

@@ -1,5 +1,6 @@
 """The bank's own mails: what a template may say, and the message that comes of it, read by the stdlib's parser."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -8,9 +9,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway import languages
 from gateway.errors import GatewayError, Reason
 from gateway.letters.compose import Attachment, Heading, compose
-from gateway.letters.write import Letter, Letterhead, Writer
+from gateway.letters.letterhead import Letterhead
+from gateway.letters.write import Letter, Writer
 
 AT = datetime(2026, 11, 26, 12, tzinfo=UTC)
 HEADING = Heading("otp@bank.example", ("anna@customer.example",), "<1@bank.example>", AT, name="Bänk")
@@ -129,7 +132,7 @@ VALUES = {
     "answered_at": AT}
 
 
-@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("language", languages.installed())
 @pytest.mark.parametrize("kind", sorted(Writer().kinds()))
 def test_every_mail_greets_and_names_the_bank(kind: str, language: str) -> None:
     letter = Writer(letterhead=Letterhead("Example Bank", "+49 69 1234")).write(kind, language, VALUES)
@@ -137,15 +140,16 @@ def test_every_mail_greets_and_names_the_bank(kind: str, language: str) -> None:
     for form in (letter.text, letter.html):
         if form is not None:
             assert "Example Bank" in form
-            assert any(word in form for word in ("Dear ", "Hello,", "Guten Tag"))
+            assert any(word in form for word in ("Dear ", "Hello,", "Guten Tag", "Madame, Monsieur", "Bonjour"))
             assert kind not in TO_CUSTOMERS or "+49 69 1234" in form
 
 
-@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("language", languages.installed())
 @pytest.mark.parametrize("kind", TO_CUSTOMERS)
 def test_without_a_contact_a_mail_still_says_what_to_do_in_doubt(kind: str, language: str) -> None:
     letter = Writer(letterhead=Letterhead("Example Bank")).write(kind, language, VALUES)
-    words = {"en": ("contact us", "call us"), "de": ("an uns", "uns bitte sofort an")}[language]
+    words = {"en": ("contact us", "call us"), "de": ("an uns", "uns bitte sofort an"),
+             "fr": ("contactez-nous", "appelez-nous")}[language]
     for form in (letter.text, letter.html or ""):
         assert any(word in " ".join(form.split()) for word in words)
 
@@ -153,7 +157,9 @@ def test_without_a_contact_a_mail_still_says_what_to_do_in_doubt(kind: str, lang
 @pytest.mark.parametrize(("language", "words"), [
     ("en", "26 November 2026, 13:00 (CET), 13:00:00 (CET)"),
     ("de", "26. November 2026, 13:00 Uhr (MEZ), 13:00:00 Uhr (MEZ)"),
-    ("fr", "26 novembre 2026, 13:00 (+0100), 13:00:00 (+0100)"),
+    ("fr", ("26 novembre 2026, 13\u00a0h\u00a000 (heure normale d\u2019Europe centrale), "
+            "13\u00a0h\u00a000\u00a0min\u00a000\u00a0s (heure normale d\u2019Europe centrale)")),
+    ("it", "26 novembre 2026, 13:00 (CET), 13:00:00 (CET)"),
 ])
 def test_times_are_written_as_the_bank_and_the_language_have_them(tmp_path: Path, language: str, words: str) -> None:
     """Truth: CLDR. 12:00 UTC is 13:00 in Berlin in winter."""
@@ -173,8 +179,19 @@ def test_a_language_without_formats_is_an_error_and_not_half_english(tmp_path: P
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "for 5 minutes, until 12:00 (UTC)"),
-                                                 ("de", "noch 5 Minuten, bis 12:00 Uhr (UTC)")])
+                                                 ("de", "noch 5 Minuten, bis 12:00 Uhr (UTC)"),
+                                                 ("fr", "5 minutes, jusqu\u2019à 12\u00a0h\u00a000 (temps universel")])
 def test_a_code_says_how_long_and_until_when_it_is_valid(language: str, words: str) -> None:
     letter = Writer().write("code", language, VALUES)
     assert words in letter.text
     assert words in (letter.html or "")
+
+
+@pytest.mark.parametrize("kind", sorted(Writer().kinds()))
+def test_french_has_its_narrow_spaces_and_apostrophes(kind: str) -> None:
+    """Before `: ; ? ! »` and after `«` a narrow no-break space (Imprimerie nationale); no line is longer than 998."""
+    letter = Writer(letterhead=Letterhead("Banque Exemple", "+33 1 2345")).write(kind, "fr", VALUES)
+    for text in (letter.subject, letter.text):
+        said = re.sub(r"\d\d:\d\d|sealgate [a-z ]+", "", text)
+        assert "'" not in said
+        assert not re.search("[^\u202f]( ?[:;?!»])|«[^\u202f]", said), said

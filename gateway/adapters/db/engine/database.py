@@ -120,6 +120,8 @@ class Database(ABC):
         if actor.kind == "program":
             return GatewayError(Reason.CONFIG_INVALID, f"{ACTS[act.name].sentence.rstrip('.')}: `four_eyes` demands "
                                 f"that two persons approve it first ({act.id}). Run `sealgate reload` to request it")
+        if actor.kind == "client":
+            return GatewayError(Reason.REQUEST_NEEDS_APPROVAL, act.name)
         number = self.group.run(lambda connection: self.second_person.request(connection, act, actor, at), (LOCK,))
         return GatewayError(Reason.USAGE, f"nothing was changed: `four_eyes` demands a second person. This is request "
                             f"{number}. Another person approves it with `sealgate audit approve {number}` within 24 h; "

@@ -85,7 +85,8 @@ class SecondPerson:
         statement = select(approval).where(_p.digest == digest_of(act), _p.state == "approved",
                                            _p.expires_at > micros(at)).order_by(_p.number).limit(1)
         if act.name not in {IN_FORCE, CHANGE}:  # processes put those in force, not the requester
-            statement = statement.where(_p.requester == rule.persons.get(actor.name, ""))
+            person = rule.persons.get(actor.name, "") if actor.kind == "user" else ""  # a client may have the same name
+            statement = statement.where(_p.requester == person)
         return connection.execute(statement).first()
 
     def request(self, connection: Connection, act: Act, actor: Actor, at: datetime) -> int:

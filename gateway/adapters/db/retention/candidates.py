@@ -6,6 +6,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from gateway.model.legal_hold import RecordWords
 from gateway.ports.retention import Place
 
 
@@ -15,6 +16,7 @@ class Candidate:
 
     key: int | str
     place: Place
+    words: RecordWords
 
 
 class OldRecords(Protocol):

@@ -1,11 +1,13 @@
 """Old evidence records."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, delete, or_, select
 
 from gateway.adapters.db.retention.candidates import Candidate
-from gateway.adapters.db.tables.mail import evidence
+from gateway.adapters.db.tables.mail import evidence, moment
+from gateway.model.legal_hold import RecordWords, words_of
 from gateway.ports.retention import Place
 
 _c = evidence.c
@@ -16,13 +18,21 @@ class OldEvidence:
 
     def find(self, connection: Connection, before: int, after: Place, limit: int) -> Sequence[Candidate]:
         """See OldRecords."""
-        query = select(_c.id, _c.at).where(_c.at < before)
+        query = select(_c.id, _c.at, _c.queue_id, _c.record).where(_c.at < before)
         if after:
             at, number = after
             query = query.where(or_(_c.at > at, (_c.at == at) & (_c.id > number)))
         found = connection.execute(query.order_by(_c.at, _c.id).limit(limit))
-        return [Candidate(row.id, (row.at, row.id)) for row in found]
+        return [Candidate(row.id, (row.at, row.id), _words(row)) for row in found]
 
     def delete(self, connection: Connection, keys: Sequence[int | str]) -> int:
         """See OldRecords."""
         return connection.execute(delete(evidence).where(_c.id.in_(keys))).rowcount
+
+
+def _words(row: Any) -> RecordWords:
+    """Every text of the record: an address may be in any of its facts."""
+    signer = row.record["facts"].get("signer_customer")
+    customer = signer.get("value") if isinstance(signer, dict) else None
+    return RecordWords(moment(row.at), frozenset(words_of([row.record, row.queue_id or ""])),
+                       frozenset([customer] if isinstance(customer, str) else []))

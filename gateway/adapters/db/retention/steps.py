@@ -1,19 +1,24 @@
-"""Deletes old records of all kinds, a few in a transaction."""
+"""Deletes old records of all kinds, a few in a transaction, but none that a legal hold covers."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from gateway.adapters.db import legal_holds
 from gateway.adapters.db.engine.database import Connection, Database
+from gateway.adapters.db.retention.audit_values import OldAuditValues
 from gateway.adapters.db.retention.candidates import OldRecords
+from gateway.adapters.db.retention.codes import OldCodes
 from gateway.adapters.db.retention.evidence import OldEvidence
+from gateway.adapters.db.retention.runs import OldRuns
 from gateway.adapters.db.tables.mail import micros
 from gateway.ports.retention import Place, RecordKind, Step
 
 ROWS_MAX: Final = 200  # in one transaction: bounds how long a mail waits for the lock of a SQLite database
 
-KINDS: Final[Mapping[RecordKind, OldRecords]] = MappingProxyType({"evidence": OldEvidence()})
+KINDS: Final[Mapping[RecordKind, OldRecords]] = MappingProxyType({
+    "evidence": OldEvidence(), "codes": OldCodes(), "runs": OldRuns(), "audit_values": OldAuditValues()})
 
 
 class DbRetention:
@@ -23,15 +28,17 @@ class DbRetention:
         self._database = database
 
     def delete(self, kind: RecordKind, before: datetime, after: Place) -> Step:
-        """See Retention. It reads before the transaction, which then only deletes."""
+        """See Retention. It reads before the transaction, which compares with the holds and deletes."""
         records = KINDS[kind]
         with self._database.read() as connection:
             found = records.find(connection, micros(before), after, ROWS_MAX)
         if not found:
-            return Step(0, None)
-        keys = [one.key for one in found]
+            return Step(0, 0, None)
 
-        def work(connection: Connection) -> int:
-            return records.delete(connection, keys)
+        def work(connection: Connection) -> tuple[int, int]:
+            holds = legal_holds.in_force(connection)
+            keys = [one.key for one in found if not any(hold.covers(one.words) for hold in holds)]
+            return (records.delete(connection, keys) if keys else 0), len(found) - len(keys)
 
-        return Step(self._database.write(work), found[-1].place)
+        deleted, held = self._database.write(work, alone=legal_holds.LOCK)
+        return Step(deleted, held, found[-1].place)

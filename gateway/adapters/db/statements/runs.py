@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from gateway.adapters.db.engine import claim_owner as owner
 from gateway.adapters.db.engine.database import Database
@@ -14,8 +14,6 @@ from gateway.adapters.db.tables.mail import micros, moment
 from gateway.adapters.db.tables.statements import statement_chunk, statement_item, statement_run
 from gateway.model.audit.acts import Act
 from gateway.ports.services.statements.rows import ItemState, RunRow, RunState
-
-FORGET_ITEMS: Final = 10_000  # at once, so that other writers do not wait long
 
 _r, _c, _i = statement_run.c, statement_chunk.c, statement_item.c
 _ENDED: Final = (RunState.DONE.value, RunState.CANCELLED.value, RunState.STOPPED.value)
@@ -152,26 +150,6 @@ class DbRuns:
             return True
 
         return self._database.write(work)
-
-    def forget(self, before: datetime) -> int:
-        """See RunStore."""
-        old = select(_r.id).where(_r.ended_at < micros(before)).order_by(_r.ended_at).limit(1)
-        forgotten = 0
-        while True:
-            with self._database.read() as connection:
-                run = connection.scalar(old)
-            if run is None:
-                return forgotten
-            some = select(_i.id).where(_i.run == run).limit(FORGET_ITEMS)
-            items = delete(statement_item).where(_i.id.in_(some))
-
-            def work(connection: Connection, items: Any = items, run: str = run) -> int:
-                if connection.execute(items).rowcount:
-                    return 0
-                connection.execute(delete(statement_chunk).where(_c.run == run))
-                return connection.execute(delete(statement_run).where(_r.id == run)).rowcount
-
-            forgotten += self._database.write(work)
 
 
 def _run(row: Any) -> RunRow:

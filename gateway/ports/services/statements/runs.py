@@ -66,7 +66,3 @@ class RunStore(Protocol):
         It is DONE if no item is open. The open items of a run that was cancelled or stopped are CANCELLED.
         """
         ...
-
-    def forget(self, before: datetime) -> int:
-        """Deletes runs that ended before this time, with their items; how many."""
-        ...
