@@ -11,7 +11,7 @@ from gateway.smime.draft import Draft, Protect
 
 
 class ProtectHeadersParams(Params):
-    """`outer_subject` is what the world sees of the subject of an encrypted mail."""
+    """`outer_subject` is the visible subject of an encrypted mail."""
 
     outer_subject: str = Field("[...]", min_length=1, max_length=200)
 

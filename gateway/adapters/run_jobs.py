@@ -35,7 +35,7 @@ TASK: Final = "statements.chunk"
 _TABLE: Final = "procrastinate_jobs"
 AT_ONCE: Final = 1_000  # jobs deferred in one statement
 BEAT_S: Final = 5.0
-STALLED_S: Final = 30.0  # a worker of whom nothing was heard for so long is forgotten
+STALLED_S: Final = 30.0  # a worker without a heartbeat for so long is removed
 POLL_S: Final = 2.0  # what is new is reported at once; what becomes due again is found by this
 LOOK_S: Final = 0.2  # whether the process is to end
 
@@ -45,7 +45,7 @@ _CLEAR: Final = "DELETE FROM procrastinate_jobs WHERE queue_name = %(run)s AND (
 
 @cache
 def schema() -> str:
-    """The name of the schema in which this version's tables lie."""
+    """The name of the schema of this version's tables."""
     return "sealgate_jobs_" + hashlib.sha256(SchemaManager.get_schema().encode()).hexdigest()[:8]
 
 

@@ -109,7 +109,7 @@ class Watcher:
         return Check("database", "ok")
 
     def _certificates(self, now: datetime) -> Check:
-        """Of our own; roots that ended are no matter for us."""
+        """Of the bank's own certificates; expired roots are left out."""
         ended = sorted({name for (what, name), at in self._numbers.get().ends.items()
                         if at <= now and not what.startswith("root ")})
         return Check("certificates", "degraded" if ended else "ok", "ended: " + ", ".join(ended) if ended else "")

@@ -45,7 +45,7 @@ def event_sink(settings: Settings, store: Store) -> EventSink:
 
 
 def alarm_address(settings: Settings) -> str:
-    """Who hears of a customer's `not me`."""
+    """The address for reports of a customer's `not me`."""
     named = settings.codes.alarm_to if settings.codes is not None else ""
     return named or settings.bank.postmaster or f"postmaster@{settings.bank.domains[0]}"
 
@@ -59,7 +59,7 @@ def gateway_from(settings: Settings) -> tuple[str, ...]:
 
 def services(settings: Settings, store: Store, send: Callable[[Mail], Outcome], sink: EventSink
              ) -> dict[str, MailService]:
-    """Those that have a mailbox. `send`: the outbound way, for alarms; `sink`: what clients hear of their codes.
+    """Those that have a mailbox. `send`: the outbound way, for alarms; `sink`: events for clients about their codes.
 
     GatewayError KEY_UNAVAILABLE (retry), CONFIG_INVALID.
     """

@@ -205,7 +205,7 @@ def _named(subject: bytes, extensions: x509.Extensions) -> list[str]:
 
 
 def _utf8_mailbox(value: bytes) -> str:
-    """The address of a SmtpUTF8Mailbox, '' for one in ASCII, which belongs into rfc822Name (RFC 9598 3)."""
+    """The address of a SmtpUTF8Mailbox, '' for one in ASCII, which belongs in rfc822Name (RFC 9598 3)."""
     text = walk.content(value, walk.single(value, walk.UTF8_STRING)).decode("utf-8")
     return "" if text.isascii() else text
 

@@ -1,6 +1,6 @@
 """The demo's authorities: a root, a mail authority below it, what they issue and what they take back.
 
-Their keys lie in DIR/pki, so that a bank made yesterday can have a certificate revoked today.
+Their keys are in DIR/pki, so that a bank made yesterday can have a certificate revoked today.
 """
 
 from dataclasses import dataclass, field

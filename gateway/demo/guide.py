@@ -72,7 +72,7 @@ class Guide:
         return ""
 
     def received(self, octets: bytes, sender: str = "anna@customer.example") -> bytes:
-        """From the world to support; what the bank's mail server got."""
+        """Sends a mail from the internet to support; returns what the bank's mail server got."""
         before = self.files("incoming")
         with smtplib.SMTP("127.0.0.1", self.bank.ports.inbound, timeout=60) as smtp:
             smtp.sendmail(sender, ["support@" + DOMAIN], octets)

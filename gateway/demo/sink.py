@@ -10,7 +10,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class Sink:
-    """Two directories: `outgoing`, mail to the world; `incoming`, mail to the bank. Files: NUMBER-RECIPIENT.eml."""
+    """Two directories: `outgoing`, mail to the internet; `incoming`, mail to the bank. Files: NUMBER-RECIPIENT.eml."""
 
     def __init__(self, home: Path, port: int, domains: frozenset[str]) -> None:
         self._home = home

@@ -46,7 +46,7 @@ def _stations(guide: Guide) -> tuple[tuple[str, Callable[[], None]], ...]:
         ("A certificate is revoked: no mail to it; what was stamped before stays good", trust.revoked),
         ("Everyone gets the bank's certificate and a time-stamp over HTTP", trust.service),
         ("A code is ordered over HTTP: good for one amount and one payee", codes.payment),
-        ("Without a certificate there is no code, and the caller hears it", codes.without_certificate),
+        ("Without a certificate there is no code, and the caller gets the reason", codes.without_certificate),
         ("A run of statements: it names the customers it cannot serve, and sends nothing twice", statements.run),
         ("A certificate appears: the gateway sends the statement that waited", statements.appears),
         ("A worker is killed: mail goes on, and another takes its place", running.killed),

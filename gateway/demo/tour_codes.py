@@ -55,7 +55,7 @@ class CodesTour:
         guide.claim("once: code.used", holds=self._verdict(path, asked) == "code.used")
 
     def without_certificate(self) -> None:
-        """The caller hears it at once, and may choose another way."""
+        """The caller gets the error at once, and may choose another channel."""
         before = self.guide.count("outgoing")
         status, answer = self._ask("/codes", {"customer": NOBODYS_NUMBER, "purpose": "login"})
         self.guide.claim(

@@ -67,7 +67,7 @@ class MailTour:
         self.guide.claim("nothing left the gateway", holds=self.guide.count("outgoing") == before)
 
     def impostor(self) -> None:
-        """The bank's own address from the world is inbound mail and never reaches a signing rule."""
+        """The bank's own address from the internet is inbound mail and never reaches a signing rule."""
         before = self.guide.count("outgoing")
         reply = self.guide.refused(
             "staff",
@@ -79,7 +79,7 @@ class MailTour:
         reply = self.guide.refused(
             None, plain_mail("otp@" + DOMAIN, "anna@customer.example", "Your code", "Your code is 0 0 0.\n")
         )
-        self.guide.claim(f"from the world it is no relay: {reply}", holds=reply.startswith(("550", "554")))
+        self.guide.claim(f"it is no relay for the internet: {reply}", holds=reply.startswith(("550", "554")))
         self.guide.claim("nothing left the gateway", holds=self.guide.count("outgoing") == before)
 
     # Inbound

@@ -1,4 +1,4 @@
-"""The world around the demo's bank, over HTTP on loopback: a partner's directory, and the authorities' lists.
+"""The demo's outside services over HTTP on loopback: a partner's directory, and the authorities' lists.
 
 `Site` serves a few paths from memory, `Directory` a certificate per address. Each is on a port of its own, so that
 the directory can die while everything else goes on.

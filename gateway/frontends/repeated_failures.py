@@ -56,7 +56,7 @@ class FailureCounter:
         self._rows: OrderedDict[bytes, int] = OrderedDict()
 
     def watching(self, handle: Handle) -> Handle:
-        """The same way for a mail; a surprise on it is remembered, and goes on as it is."""
+        """The same way for a mail; an unexpected error is counted and raised again."""
         def watched(mail: Mail) -> Outcome:
             try:
                 return handle(mail)

@@ -38,7 +38,7 @@ class MailPages:
         self._renderer = renderer
 
     def draw(self, content: Content, language: str, at: datetime) -> tuple[bytes, tuple[File, ...]]:
-        """The PDF, not locked yet, and the files that belong into it. `at`: aware, the time of its making.
+        """The PDF, not locked yet, and the files to attach. `at`: aware, the time of its creation.
 
         GatewayError PDF_NOT_MADE, PDF_TOO_LARGE.
         """

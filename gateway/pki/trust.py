@@ -109,7 +109,7 @@ def same_for_mail(certificates: Iterable[Certificate], intermediates: Iterable[C
                   stampers: tuple[Anchor, ...] | None = None) -> TrustSet:
     """One set of roots for signers and recipients; for time-stamps too where `stampers` is None (`inspect --trust`).
 
-    Who names a root by hand wants to hear what certificates below it say of their holders: all of them are marked.
+    All of them are marked: who names a root by hand wants to see the levels of certificates below it.
     """
     anchors = anchors_of(certificates)
     return TrustSet(signers=anchors, recipients=anchors,

@@ -64,7 +64,7 @@ def used(decision: Decision, to: RecipientFacts) -> CertificateAnswer | NotAsked
 
 
 def _answer(params: Any, to: RecipientFacts) -> CertificateAnswer | NotAsked:
-    """What `encrypt` with these parameters may use. Keys that may lie on any device lose by name where it says so."""
+    """What `encrypt` with these parameters may use. Keys of any device are rejected by name where it says so."""
     answer = to.enrolled if params.certificates == "enrolled" else to.certificate
     if not params.device_bound or not isinstance(answer, Found):
         return answer

@@ -141,7 +141,7 @@ class Site:
         return f"{self.postfix.value('queue_directory')}/{path.lstrip('/')}" if inside else path
 
     def daemon_name(self, door: Service) -> str:
-        """What the milter hears in {daemon_name}."""
+        """The milter's value of {daemon_name}."""
         return self.postfix.value("milter_macro_daemon_name", self.milters(door)[1])
 
     def of_the_world(self, door: Service) -> bool:

@@ -294,7 +294,7 @@ class Guarded:
         except GatewayError as error:
             trouble = self._unavailable(error.detail.removeprefix(f"{self.name}: ") or str(error.reason))
             works = isinstance(error, Unanswered)
-        except Exception as error:  # a library's surprise is a source that does not answer
+        except Exception as error:  # an unexpected error of a library counts as no answer
             log.exception("directory.failed", source=self.name)
             trouble = self._unavailable(type(error).__name__)
             works = False

@@ -8,7 +8,7 @@ is worth nothing over a network that others reach. What its answers mean here:
     SERVFAIL, other codes     Unavailable: this is how a validating resolver reports forged or expired signatures
     no AD                     nothing in it is believed, neither a certificate nor an absence. Where the domain is
                               provably unsigned there can be no SMIMEA at all (RFC 8162 demands DNSSEC), and it is ():
-                              most of the world's domains are, and their mail must not wait permanently. But a resolver
+                              most domains are, and their mail must not wait permanently. But a resolver
                               that does not validate gives the same answer, for every domain. So it has to show that
                               it validates the very chain that leads there: its answer for the DS of the domain, or of
                               one above it, must come with AD. A validating resolver that then still says no AD says

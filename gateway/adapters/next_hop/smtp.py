@@ -188,7 +188,7 @@ class _Transaction:
     def _reset(self, session: HopSession, data: Answer | None) -> None:
         """Ends a transaction that sends nothing. A 354 in spite of all is answered with an empty mail (RFC 2920 3.1):
 
-        it has no recipients, so nothing can come of it.
+        it has no recipients, so it has no effect.
         """
         if data is not None and data.code == _START:
             if len(self.refused) < len(self.envelope.recipients):

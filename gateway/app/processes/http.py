@@ -184,7 +184,7 @@ def nothing_besides(_: Settings) -> None:
 
 
 def _reread(read: Callable[[], Settings], *reloads: Callable[[Settings], None]) -> None:
-    """What does not load leaves everything as it was, and says so loudly."""
+    """Settings that do not load change nothing and are logged as critical."""
     try:
         changed = read()
         for one in reloads:

@@ -151,7 +151,7 @@ class JobsContext:
         return ("hold", "again")
 
     def waiting(self) -> Sequence[str] | None:
-        """Whether mail that waits for a certificate may leave now, or its sender is to hear of it."""
+        """Whether mail that waits for a certificate may leave now, or its sender gets a notice."""
         if not is_round_due(self._settings, self._store, self._clock.now()):
             return None
         return ("fallbacks", "again")

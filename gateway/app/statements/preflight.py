@@ -77,7 +77,7 @@ class Plan:
     def deep(self, number: int) -> bool:
         """Whether the document of this row is looked at thoroughly: all, or a sample from the whole source.
 
-        Rows of the sample lie apart by no fixed step, for sources repeat themselves (Fibonacci hashing).
+        The sample has no fixed step between rows, because sources repeat themselves (Fibonacci hashing).
         """
         return self.thorough or (number * 0x9E3779B1 & 0xFFFFFFFF) * max((self.rows or SAMPLE) // SAMPLE, 1) >> 32 == 0
 

@@ -54,7 +54,7 @@ def tried(settings: Settings, spec: Spec, rows: Iterable[Row | BadRow], at: date
 def own_words(settings: Settings) -> Iterator[tuple[Path, frozenset[str] | GatewayError]]:
     """The bank's own templates of a run's mails, each with the names that it asks for, or with its mistake.
 
-    Those of other mails may lie in the same directory, and pieces of templates.
+    Those of other mails may be in the same directory, and pieces of templates.
     """
     own = settings.statements
     if own is None or own.templates is None:

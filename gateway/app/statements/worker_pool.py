@@ -162,7 +162,7 @@ def goes_on(book: StatementStore, run_id: str) -> bool:
 
 
 def _clear(jobs: "RunJobs", book: StatementStore, run_id: str) -> None:
-    """Those that are at work end themselves, as long as something is open: others' nodes may not have heard yet."""
+    """Those that are at work end themselves, as long as something is open: other nodes may not know the end yet."""
     run = book.runs.run(run_id)
     jobs.clear(run_id, working=run is None or run.ended_at is not None or book.work.next_due(run_id) is None)
 

@@ -1,4 +1,4 @@
-"""`sealgate check`: what works with others: stampers stamp, directories answer, next hops greet, Postfix is heard."""
+"""`sealgate check`: connections to other services: stampers, directories, next hops and the milter's socket."""
 
 import socket
 import time

@@ -88,7 +88,7 @@ def _inspected(octets: bytes, options: Options) -> Report:
     try:
         return inspect(octets, options)
     except Exception as unexpected:  # noqa: BLE001 - a stranger's file must not be able to show our inside
-        say(f"sealgate: surprise {secrets.token_hex(4)}: {type(unexpected).__name__}")
+        say(f"sealgate: internal error {secrets.token_hex(4)}: {type(unexpected).__name__}")
         return Report("unknown", why=(Reason.INTERNAL,))
 
 

@@ -120,7 +120,7 @@ class _Request:
                 await self._refuse(of_reason(Reason.INPUT_TOO_LARGE))
                 return
             await self._app(self._scope, self._counted, self._answered)
-        # 6. surprises
+        # 6. unexpected errors
         except Exception as error:  # noqa: BLE001 - any exception becomes a fixed answer
             log_unexpected(log, error, incident=self.incident)
             if not self._status:

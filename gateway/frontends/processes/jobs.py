@@ -146,7 +146,7 @@ class Jobs:
         except GatewayError as error:
             self._tell_trouble(error)
             await asyncio.sleep(TROUBLED_S)
-        except Exception as error:  # noqa: BLE001 - a surprise in one task ends no other
+        except Exception as error:  # noqa: BLE001 - an unexpected error in one task ends no other
             log_unexpected(log, error, **fields)
             await self._give_up(task)
         else:
@@ -160,7 +160,7 @@ class Jobs:
             del self._in_work[task.request.key]
 
     async def _give_up(self, task: FetchTask) -> None:
-        """What surprises is not tried again and again."""
+        """A task with an unexpected error is not retried."""
         try:
             await self._on_thread(f"failed {task.request.url}", self._tasks.failed, task.request.key, None,
                                   Reason.INTERNAL, "")
@@ -180,7 +180,7 @@ class Jobs:
             arguments = await self._on_thread(f"round {one.name}", one.work)
         except GatewayError as trouble:
             log.warning("jobs.round_failed", round=one.name, reason=str(trouble.reason), detail=trouble.detail)
-        except Exception as error:  # noqa: BLE001 - a surprise in one round ends no other
+        except Exception as error:  # noqa: BLE001 - an unexpected error in one round ends no other
             log_unexpected(log, error, round=one.name)
         else:
             if arguments:

@@ -64,7 +64,7 @@ class _Zeros(ctypes.Structure):
 
 @cache
 def _wiper() -> Callable[[int, _Zeros], int]:
-    """A function of C that does nothing, and gets an argument of many octets by value: those lie on the stack."""
+    """A function of C that does nothing, and gets an argument of many octets by value: those are on the stack."""
     does_nothing = ctypes.CDLL(None).abs
     does_nothing.argtypes = [ctypes.c_int, _Zeros]
     return does_nothing

@@ -104,7 +104,7 @@ class Ear:
         self._socket.bind(self.address)
 
     def open(self) -> None:
-        """Begins to hear."""
+        """Begins to read messages."""
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self.drain)
 
     def close(self) -> None:

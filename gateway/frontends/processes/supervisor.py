@@ -7,8 +7,8 @@ HTTP service and the milter (`children`).
 SIGHUP: the first worker of the new set, then its others, then the old ones end after their mails. If the set does not
 load nothing has happened. Since the sockets stay open all the while, no connection is refused. The processes beside
 the workers reload after them. READY=1, and the answer to `sealgate reload` (`control`), come when every process works
-by the new set. SIGTERM: all finish their mails. systemd hears WATCHDOG=1 from us only while our own processes give
-signs of life.
+by the new set. SIGTERM: all finish their mails. The supervisor sends WATCHDOG=1 to systemd only while its processes
+send watchdog messages to it.
 """
 
 import asyncio

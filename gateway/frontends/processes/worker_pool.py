@@ -25,7 +25,7 @@ log = structlog.get_logger("sealgate.workers")
 
 START_S: Final = 120.0  # a token that is asked for its keys may take long
 KEPT_S: Final = 5.0  # what a worker may take to write down what it knows
-OUTAGE_S: Final = 3.0  # a replacement is usually ready by then; later clients should hear that they must come back
+OUTAGE_S: Final = 3.0  # a replacement is usually ready by then; later clients should get a reply to retry
 MARGIN_S: Final = 10.0  # what a worker may take to end after its mails' grace, before it is killed
 
 Launch = Callable[[int, Mapping[str, str], Sequence[int]], Awaitable[Process]]

@@ -1,4 +1,4 @@
-"""One SMTP connection: octets to command lines, replies to octets, TLS, time-outs, hang-ups, surprises.
+"""One SMTP connection: octets to command lines, replies to octets, TLS, time-outs, hang-ups, unexpected errors.
 
 aiosmtpd's SMTP with its loop replaced: commands end in CR LF and have their length, nothing is logged, what is
 unexpected is 451 with an incident and not 500 with the exception's text, a client that leaves does not cancel
@@ -266,7 +266,7 @@ class Connection(SMTP):
             self.say(self.refusal(trouble))
         except (ConnectionError, TimeoutError, ssl.SSLError):
             raise
-        except Exception as error:  # noqa: BLE001 - surprise is temporary and silent outside
+        except Exception as error:  # noqa: BLE001 - an unexpected error is temporary, and its text stays inside
             incident = self.incident or secrets.token_hex(8)
             log_unexpected(log, error, incident=incident, peer=self.peer, listener=self.front.listener.name)
             self.say(reply_for_reason(Reason.INTERNAL, retry=True, permitted=False, incident=incident).octets())

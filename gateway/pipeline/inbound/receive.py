@@ -1,4 +1,4 @@
-"""The inbound way: mail from the world is opened, judged, labelled, and goes on as the rules say.
+"""The inbound way: opens, judges and labels mail from the internet, and relays it by the rules.
 
 1. Remove what only the gateway may say: status headers, its own results, tags and header fields of the rules' labels.
 2. Open and judge, with the keys of the envelope's recipients only: a captured mail re-sent to another mailbox

@@ -72,7 +72,7 @@ class Outbound:
         `leaves` is called before each final dot, and before a mail goes into the hold store: if it raises, the mail is
         not sent. It is for services that record what leaves; over the wire the journal is enough. With it outcomes
         have their `way`.
-        Raises nothing for what may happen to a mail; a surprise comes out as it is and is the front end's 451.
+        Raises nothing for what may happen to a mail; an unexpected error passes through and is the front end's 451.
         """
         context = self._context
         if context.trial is not None and not released and not mail.origin.held_as:

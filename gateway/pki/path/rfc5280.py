@@ -139,7 +139,7 @@ def _walk(path: Sequence[Certificate], at: datetime, inputs: PolicyInputs) -> fr
 
 @lru_cache(maxsize=256)
 def _anchored(root: Certificate) -> tuple[CertTrustAnchor, SimpleTrustManager]:
-    """What the library wants to hear of an anchor. The way is given to it: it builds none, and needs no registry."""
+    """The library's interface of an anchor. The library gets the path: it builds none, and needs no registry."""
     anchor = CertTrustAnchor(as_asn1(root))
     return anchor, SimpleTrustManager.build(trust_roots=[anchor])
 

@@ -141,7 +141,7 @@ def list_urls(certificate: Certificate) -> tuple[str, ...]:
 
 
 def delta_urls(certificate: Certificate) -> tuple[str, ...]:
-    """Where newer, shorter lists lie (freshestCRL)."""
+    """URLs of newer, shorter lists (freshestCRL)."""
     return _first(url for point in _points(certificate, x509.FreshestCRL) for url in point.urls)
 
 
@@ -151,7 +151,7 @@ def answer_urls(certificate: Certificate) -> tuple[str, ...]:
 
 
 def issuer_urls(certificate: Certificate) -> tuple[str, ...]:
-    """Where certificates of its issuer lie (caIssuers)."""
+    """URLs of certificates of its issuer (caIssuers)."""
     return _access(certificate, AuthorityInformationAccessOID.CA_ISSUERS)
 
 

@@ -71,7 +71,7 @@ class SendLimits:
 class FailureLock:
     """After so many wrong tries in a row, over all codes of a customer, none is accepted or sent.
 
-    The lock ends when fewer than `failures_max` of them lie within `window_s`, or with `unblock`; a right try begins
+    The lock ends when fewer than `failures_max` of them are within `window_s`, or with `unblock`; a right try begins
     the count again. EU 2018/389 Art. 4 (3)(b).
     """
 

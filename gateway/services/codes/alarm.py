@@ -1,4 +1,4 @@
-"""The bank hears at once that a customer disowns a code: a mail of our own, by the one outbound way and its rules."""
+"""Reports to the bank at once that a customer denies a code: a mail of the gateway by the one outbound way."""
 
 import secrets
 from collections.abc import Callable

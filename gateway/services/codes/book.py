@@ -44,7 +44,7 @@ class Book:
         return IssuedTo(row.code_id, row.customer, row.client, row.reference, row.created_at)
 
     def disown(self, identifier: str, at: datetime) -> bool:
-        """See ports.services.bounces.CodeBook. The issuer of the code hears of it even if the code lived no more."""
+        """See ports.services.bounces.CodeBook. The issuer of the code gets an event even for a dead code."""
         row = self._store.get(code_of(identifier)[0])
         done = None if row is None else self._store.block(
             Block(row.customer, at, "customer"), (row.code_id, _DISOWNED))

@@ -1,4 +1,4 @@
-"""What the bank's system hears of its codes, behind the answers that it gets at once."""
+"""Events about codes for the bank's system, after the answers that it gets at once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

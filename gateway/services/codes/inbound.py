@@ -10,7 +10,7 @@ every language. A reply blocks only if
 
 The gateway then blocks the customer first: one commit, counted once for each code. The bank's alarm follows; it is
 tried again with the mail until it has left. Any other reply blocks nothing and is rejected, so that its sender knows.
-The bank hears of such a reply once for each code, because it may be the customer in need.
+The bank gets one report of such replies for each code, because the sender may be the customer in need.
 """
 
 from collections.abc import Callable
@@ -99,7 +99,7 @@ class CodeMail:
         return late or Refused(Reason.SERVICE_REFUSED, why)
 
     def _record_alarm(self, mail: Mail, identifier: str, issued: IssuedTo, what: str) -> TryLater | None:
-        """The bank hears of it once. None: it has; else the mail is to come again."""
+        """Reports to the bank once. None: it has the report; else the mail must come again."""
         if self._book.noted(identifier, what):
             return None
         now = mail.origin.received_at

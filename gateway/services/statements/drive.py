@@ -64,7 +64,7 @@ class Leading:
 def drive(leading: Leading, run_id: str) -> RunRow:
     """Leads until the run has ended, is paused, or the process is to end; returns its state.
 
-    A fault that time does not heal, and every surprise, stops this run by its name: other runs go on.
+    A permanent fault, and every unexpected error, stops this run by its name: other runs go on.
     RUN_STATE (retry) if another process leads it; RUN_UNKNOWN; STORE_UNAVAILABLE (retry).
     """
     store = leading.store

@@ -161,7 +161,7 @@ def _gone(spec: Spec, base: Path) -> list[tuple[strictyaml.Path, str, str]]:
 
 
 def placed(spec: Spec, base: Path, *, below: Path | None = None) -> Spec:
-    """All paths absolute, relative ones from `base`. `below`: none of them may lie elsewhere (runs over HTTP).
+    """All paths absolute, relative ones from `base`. `below`: none of them may be elsewhere (runs over HTTP).
 
     With `below` no file system is asked: links are followed by `confined`, in the process that opens the files.
     USAGE for a path elsewhere; it is named as it was written.

@@ -234,7 +234,7 @@ unknown_authority = Table(
     Column("last_at", BigInteger, nullable=False),
     Column("count", BigInteger, nullable=False),
     Column("told_at", BigInteger),
-    Column("ignored_at", BigInteger),  # when it was decided to hear no more of it
+    Column("ignored_at", BigInteger),  # when the administrator decided to ignore it
 )
 
 # Processes of several nodes that show life: who works on what is distinguished from who has died (see pulse.py).
