@@ -158,7 +158,7 @@ def test_a_block_holds_until_it_is_lifted(service: Api, portal: System) -> None:
         assert tried(portal, made["id"], service.code())[0] is False
         refused(portal.order("blocked", purpose="block"), 409, "customer.blocked")
     finally:
-        assert portal.ask("DELETE", block).json == {"state": "not_blocked", "changed": True}
+        assert portal.ask("DELETE", block, if_match="*").json == {"state": "not_blocked", "changed": True}
     assert portal.ask("DELETE", block).json == {"state": "not_blocked", "changed": False}
     refused(portal.ask("PUT", "/v1/customers/99999/block"), 404, "customer.unknown")
     assert portal.order("blocked", purpose="block").status == 201

@@ -89,7 +89,7 @@ def test_it_hears_of_a_code_that_could_not_leave(site: Site) -> None:
 def test_it_hears_of_a_block_of_its_customer(site: Site) -> None:
     made = site.portal.order("blocked", purpose="blocked").json
     site.portal.ask("PUT", "/v1/customers/10001/block")
-    site.portal.ask("DELETE", "/v1/customers/10001/block")
+    site.portal.ask("DELETE", "/v1/customers/10001/block", if_match="*")
     until(lambda: "code.blocked" in [one["kind"] for one in site.told(made["id"])])
 
 

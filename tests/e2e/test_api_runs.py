@@ -62,7 +62,7 @@ def test_a_run_is_taken_once(core: System) -> None:
     again = core.post("/v1/statement-runs", RUN, "october")
     assert (again.status, again.body, again.headers["idempotent-replayed"]) == (201, first.body, "true")
     refused(core.post("/v1/statement-runs", RUN | {"period": "2026-09"}, "october"), 422, "request.key_conflict")
-    assert [one["id"] for one in core.ask("GET", "/v1/statement-runs").json["runs"]].count(first.json["id"]) == 1
+    assert [one["id"] for one in core.ask("GET", "/v1/statement-runs").json["items"]].count(first.json["id"]) == 1
     refused(core.post("/v1/statement-runs", RUN), 400, "request.key_missing")
 
 
@@ -118,11 +118,15 @@ def test_a_pipe_in_place_of_a_runs_file_holds_no_thread(service: Api, core: Syst
 
 def test_it_waits_goes_on_and_ends(core: System) -> None:
     path = f"/v1/statement-runs/{begun(core, 'moved')}"
-    assert core.post(f"{path}/pause").json["state"] == "paused"
-    assert core.post(f"{path}/pause").json["state"] == "paused"
-    assert core.post(f"{path}/resume").json["state"] == "new"
-    assert core.post(f"{path}/cancel").json["state"] == "cancelled"
-    refused(core.post(f"{path}/resume"), 409, "run.state")
+    new = core.ask("GET", path).headers["etag"]
+    refused(core.post(f"{path}/pause"), 428, "request.unconditional")
+    paused = core.post(f"{path}/pause", if_match=new)
+    assert paused.json["state"] == "paused"
+    refused(core.post(f"{path}/resume", if_match=new), 412, "request.outdated")
+    assert core.post(f"{path}/pause", if_match=paused.headers["etag"]).json["state"] == "paused"
+    assert core.post(f"{path.removeprefix('/v1')}/resume").json["state"] == "new"
+    assert core.post(f"{path}/cancel", if_match=f'"other", {new}').json["state"] == "cancelled"
+    refused(core.post(f"{path}/resume", if_match="*"), 409, "run.state")
     shown = core.ask("GET", path).json
     assert (shown["state"], shown["mails"], shown["rest_s"]) == ("cancelled", 0, None)
 
@@ -133,7 +137,7 @@ def test_a_client_sees_its_own_runs_only(service: Api, core: System) -> None:
     for answer in (other.ask("GET", f"/v1/statement-runs/{run}"), other.post(f"/v1/statement-runs/{run}/cancel"),
                    other.ask("GET", f"/v1/statement-runs/{run}/report")):
         refused(answer, 404, "run.unknown")
-    assert other.ask("GET", "/v1/statement-runs").json == {"runs": []}
+    assert other.ask("GET", "/v1/statement-runs").json == {"items": [], "next": None}
     theirs = other.post("/v1/statement-runs", RUN, "mine")
     assert theirs.status == 201, "a key is a client's own"
     assert theirs.json["id"] != run
@@ -168,7 +172,15 @@ def test_the_report_in_three_forms(core: System) -> None:
 def test_how_many_are_listed(core: System) -> None:
     begun(core, "listed-1")
     begun(core, "listed-2")
-    assert len(core.ask("GET", "/v1/statement-runs?limit=2").json["runs"]) == 2
+    page = core.ask("GET", "/v1/statement-runs?limit=2").json
+    assert len(page["items"]) == 2
+    assert core.ask("GET", "/statement-runs?limit=2").json == {"runs": page["items"]}
+    found = page["items"]
+    while page["next"] is not None:
+        page = core.ask("GET", f"/v1/statement-runs?limit=2&cursor={page['next']}").json
+        found += page["items"]
+    every = core.ask("GET", "/v1/statement-runs").json
+    assert (found, every["next"]) == (every["items"], None)
     for wrong in ("0", "1001", "x"):
         refused(core.ask("GET", f"/v1/statement-runs?limit={wrong}"), 400, "input.malformed")
 

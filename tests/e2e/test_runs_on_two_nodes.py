@@ -36,9 +36,15 @@ from tests.support.process import ROOT, free_ports, new_bank
 from tests.support.smtp import until
 from tests.support.statements import RUN, RunFiles, address, crowd, document, number, plain_rows, run_files
 
-MAILS = 800  # eight chunks
-SHARED = 500  # of the run whose leader is killed
+MAILS = 400
+SHARED = 300  # of the run whose leader is killed
 THREADS = 2
+# A node counts as dead after 2 s of silence instead of 8, a worker of jobs after 6 s instead of 30.
+SHORTENED = {
+    "gateway.adapters.db.engine.heartbeat.BEAT_S": 0.5, "gateway.adapters.db.engine.heartbeat.COUNTED_MAX_S": 0.625,
+    "gateway.adapters.db.engine.heartbeat.DEAD_S": 2.0, "gateway.adapters.run_jobs.BEAT_S": 1.0,
+    "gateway.adapters.run_jobs.STALLED_S": 6.0, "gateway.adapters.run_jobs.POLL_S": 0.5,
+    "gateway.app.statements.worker_pool.JOBS_LOOK_S": 0.5}
 
 
 class Taker(Hop):
@@ -111,8 +117,10 @@ def working(bank: Bank) -> Iterator["subprocess.Popen[bytes]"]:
     apart = ["--pid", "--fork", "--kill-child", "--mount-proc"]
     apart = [] if os.geteuid() else [need("unshare", "util-linux"), *apart]
     with (bank.home / "runs.log").open("ab") as log:
-        process = subprocess.Popen([*apart, sys.executable, "-m", "gateway", "--config", str(bank.config), "runs"],
-                                   cwd=ROOT, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [*apart, sys.executable, "-m", "gateway", "--config", str(bank.config), "runs"], cwd=ROOT,
+            stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": f"{ROOT / 'tests/support/shortened'}:{ROOT}",
+                                         "SHORTENED_CONSTANTS": json.dumps(SHORTENED)})
     try:
         yield process
     finally:

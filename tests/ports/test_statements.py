@@ -55,6 +55,12 @@ def test_runs_come_newest_first_and_by_client(store) -> None:
         store.runs.add(a_run(f"r{number}", created_at=NOW + timedelta(seconds=number), client=f"c{number % 2}"))
     assert [one.id for one in store.runs.runs()] == ["r2", "r1", "r0"]
     assert [one.id for one in store.runs.runs(client="c0", limit=1)] == ["r2"]
+    store.runs.add(a_run("r11", created_at=NOW + timedelta(seconds=1)))
+    assert [one.id for one in store.runs.runs()] == ["r2", "r1", "r11", "r0"]
+    for last, number in (("r2", 2), ("r1", 1), ("r11", 1), ("r0", 0)):
+        rest = store.runs.runs(before=(NOW + timedelta(seconds=number), last))
+        order = ["r2", "r1", "r11", "r0"]
+        assert [one.id for one in rest] == order[order.index(last) + 1:]
 
 
 def test_a_run_moves_only_from_where_it_is(store) -> None:

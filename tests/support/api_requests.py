@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -57,7 +58,8 @@ class Asked:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        asyncio.run(self.app(scope, receive, send))  # type: ignore[arg-type]
+        with ThreadPoolExecutor(1) as pool:  # a browser's driver may have a loop in this thread
+            pool.submit(lambda: asyncio.run(self.app(scope, receive, send))).result()  # type: ignore[arg-type]
         return Answer(sent[0]["status"], {name.decode(): value.decode("latin-1") for name, value in sent[0]["headers"]},
                       b"".join(one.get("body", b"") for one in sent[1:]))
 

@@ -5,7 +5,9 @@ All on loopback, with nothing asked of the world: rspamd's resolver is nsd, its 
 
 import http.client
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -91,8 +93,8 @@ def filters(home: Path) -> Iterator[Filters]:
         until(lambda: all(_answers(port) for port in (judge, signer, ask)), START_S)
         yield Filters(home, judge, signer, ask)
     finally:
-        for process in started:
-            process.terminate()
+        for process in started:  # killed: rspamd waits 10 s for each of its workers after SIGTERM
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait(30)
 
 
@@ -110,7 +112,7 @@ def _answers(port: int) -> bool:
 
 
 def _nsd(home: Path) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([need("nsd", "nsd"), "-d", "-c", str(home / "nsd.conf")])
+    return subprocess.Popen([need("nsd", "nsd"), "-d", "-c", str(home / "nsd.conf")], start_new_session=True)
 
 
 def _opendkim(home: Path, port: int) -> "subprocess.Popen[bytes]":
@@ -118,7 +120,8 @@ def _opendkim(home: Path, port: int) -> "subprocess.Popen[bytes]":
         f"Mode s\nDomain bank.example\nSelector mail\nKeyFile {home}/mail.private\nSocket inet:{port}@127.0.0.1\n"
         "InternalHosts 127.0.0.0/8\nCanonicalization relaxed/simple\nRequireSafeKeys no\nBackground no\nSyslog no\n"
         f"PidFile {home}/opendkim.pid\nUserID root\n")
-    return subprocess.Popen([need("opendkim", "opendkim"), "-f", "-x", str(home / "opendkim.conf")])
+    return subprocess.Popen([need("opendkim", "opendkim"), "-f", "-x", str(home / "opendkim.conf")],
+                            start_new_session=True)
 
 
 def _rspamd(home: Path, names: int, judge: int, ask: int) -> "subprocess.Popen[bytes]":
@@ -151,4 +154,4 @@ def _rspamd(home: Path, names: int, judge: int, ask: int) -> "subprocess.Popen[b
     return subprocess.Popen([
         need("rspamd", "rspamd"), "-f", "-i", "-c", str(home / "conf" / "rspamd.conf"),
         *(f"--var={name}={value}" for name, value in variables.items())],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)

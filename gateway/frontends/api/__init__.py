@@ -10,6 +10,7 @@ draft-ietf-httpapi-idempotency-key-header-07.
     transactions  a transaction out of JSON
     shapes        the JSON of requests and answers of codes, with their limits
     pages, etags  the form of every list; changes of a resource as it was read
+    documentation/ the pages for people: /v1/docs and /v1/problems
     endpoints/    one file for each kind of resource
     former_paths  paths without a version, until they end
     counted       counts each request

@@ -17,8 +17,9 @@ from gateway.frontends.api.bodies import malformed
 from gateway.frontends.api.callers import Door
 from gateway.frontends.api.counted import Counted
 from gateway.frontends.api.description import described
+from gateway.frontends.api.documentation import router as documentation
 from gateway.frontends.api.endpoints import audit, codes, customers, health, held_mails, mails, runs, status
-from gateway.frontends.api.former_paths import VERSION, FormerPaths
+from gateway.frontends.api.former_paths import PROBLEMS, VERSION, FormerPaths
 from gateway.frontends.api.memory_release import MemoryRelease
 from gateway.frontends.api.run_shapes import RunOrder
 from gateway.frontends.api.service import Current
@@ -62,6 +63,7 @@ def application(current: Current, octets_max: int, now: Callable[[], datetime]) 
     for part in (codes, customers, runs, mails, held_mails, status, audit):
         api.include_router(part.router(current), prefix=VERSION)
     api.include_router(health.router(current))
+    api.include_router(documentation.router())
     api.add_exception_handler(ProblemError, _problem)
     api.add_exception_handler(GatewayError, _gateway_error)
     api.add_exception_handler(HTTPException, _http_exception)
@@ -72,14 +74,17 @@ def application(current: Current, octets_max: int, now: Callable[[], datetime]) 
         return current.service.callers.known(scope)
 
     door = Door(api, lambda: current.service.callers)
-    return Guard(MemoryRelease(Counted(FormerPaths(door, now))), current, octets_max=octets_max, who=who)
+    return Guard(MemoryRelease(Counted(FormerPaths(door, now))), current, octets_max=octets_max, who=who,
+                 problem_page=PROBLEMS)
 
 
 # Coroutines, for Starlette calls a function on a thread of its own, and there may be none.
 
 
 def _answer(request: Request, problem: Problem) -> Response:
-    return Response(problem.octets(request.scope["state"]["incident"]), problem.status, problem.headers, MEDIA_TYPE)
+    state = request.scope["state"]
+    octets = problem.octets(state["incident"], state["problem_page"])
+    return Response(octets, problem.status, problem.headers, MEDIA_TYPE)
 
 
 async def _problem(request: Request, error: Exception) -> Response:

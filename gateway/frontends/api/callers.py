@@ -12,12 +12,13 @@ from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import Reason
+from gateway.frontends.api.documentation.router import PATHS
 from gateway.frontends.api.former_paths import FORMER_STATE, VERSION
 from gateway.frontends.http.partners import KnownPartner, Partners, token_digest
 from gateway.frontends.http.problems import MEDIA_TYPE, ProblemError, of_reason
 from gateway.model.audit.actor import Actor, acting
 
-OPEN: Final = frozenset({"/healthz", "/readyz", f"{VERSION}/openapi.json"})  # for monitors and programs, without token
+OPEN: Final = frozenset({"/healthz", "/readyz", f"{VERSION}/openapi.json", *PATHS})  # without a token
 CUSTOMERS: Final = f"{VERSION}/customers/"
 CREDENTIAL_DIGITS: Final = 16  # of a token's SHA-256 in the audit log, which `sealgate client token` prints, too
 
@@ -80,7 +81,8 @@ class Door:
                 state["partner"] = self._callers().of(scope)
             except ProblemError as error:
                 problem = error.problem
-                answer = Response(problem.octets(state["incident"]), problem.status, problem.headers, MEDIA_TYPE)
+                octets = problem.octets(state["incident"], state["problem_page"])
+                answer = Response(octets, problem.status, problem.headers, MEDIA_TYPE)
                 await answer(scope, receive, send)
                 return
             state["identified"]()

@@ -15,6 +15,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.frontends.http.problems import MEDIA_TYPE, of_reason
 
 VERSION: Final = "/v1"
+PROBLEMS: Final = f"{VERSION}/problems"  # the page of problem types
 FORMER: Final = ("/codes", "/customers", "/statement-runs", "/openapi.json")  # each is below VERSION now
 DEPRECATED_AT: Final = datetime(2026, 12, 1, tzinfo=UTC)
 SUNSET: Final = datetime(2027, 12, 1, tzinfo=UTC)
@@ -48,7 +49,7 @@ class FormerPaths:
         scope["state"][FORMER_STATE] = True
         if self._is_over():
             problem = of_reason(Reason.REQUEST_PATH_GONE)
-            answer = Response(problem.octets(scope["state"]["incident"]), problem.status, None, MEDIA_TYPE)
+            answer = Response(problem.octets(scope["state"]["incident"], PROBLEMS), problem.status, None, MEDIA_TYPE)
             await answer(scope, receive, marked)
             return
         await self._app({**scope, "path": successor, "raw_path": VERSION.encode() + scope.get("raw_path", b"")},

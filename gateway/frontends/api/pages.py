@@ -8,9 +8,10 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, WithJsonS
 
 from gateway.ports.place import Place
 
-LIMIT_MAX: Final = 200
-LIMIT: Final = 50
-CURSOR: Final = "^[0-9]{1,18}-[0-9]{1,18}$"
+LIMIT_MAX: Final = 1000
+LIMIT: Final = 100
+CURSOR: Final = "^[0-9]{1,18}-[0-9a-f]{1,16}$"  # microseconds since 1970, and a number or id in hexadecimal digits
+_NUMBER_MAX: Final = 2 ** 63 - 1  # of a database
 
 WORD: Final = "^[!-~]{0,128}$"  # of a name, a reason, an id
 _MOMENT: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})$"
@@ -40,9 +41,12 @@ class Page(BaseModel, Generic[Item]):
 
 def place_of(cursor: str | None) -> Place | None:
     """Where the page begins; None: at the beginning."""
-    return None if cursor is None else Place(*map(int, cursor.split("-")))
+    if cursor is None:
+        return None
+    at, _, number = cursor.partition("-")
+    return Place(int(at), min(int(number, 16), _NUMBER_MAX))
 
 
 def cursor_of(place: Place | None) -> str | None:
     """The way back."""
-    return None if place is None else f"{place.at}-{place.number}"
+    return None if place is None else f"{place.at}-{place.number:x}"

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag
 
+from gateway.frontends.api.pages import Page
 from gateway.ports.services.statements.rows import ItemState, RunRow, RunState
 from gateway.services.statements.runs import Shown
 from gateway.services.statements.spec import Spec
@@ -71,8 +72,12 @@ class RunShown(RunListed):
                    bounced=counts.bounced, rate=round(shown.rate, 3), rest_s=shown.rest_s)
 
 
-class Runs(BaseModel):
+class RunPage(Page[RunListed]):
     """The newest first."""
+
+
+class Runs(BaseModel):
+    """The form of the list under its former path."""
 
     runs: list[RunListed]
 

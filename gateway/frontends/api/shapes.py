@@ -210,6 +210,13 @@ class Verified(BaseModel):
         return cls(valid=verdict.valid, reason=verdict.reason, tries_left=verdict.tries_left, state=verdict.state)
 
 
+class BlockShown(BaseModel):
+    """A customer who gets no codes."""
+
+    since: datetime
+    by: Literal["bank", "customer"] = Field(description="customer: they answered `not me`")
+
+
 class Blocked(BaseModel):
     """Whether codes are made for a customer."""
 

@@ -60,12 +60,14 @@ class Guard:
 
     def __init__(self, app: ASGIApp, current: Holder, now: Callable[[], float] = time.monotonic, *,
                  quiet: bool = False, octets_max: int = BODY_OCTETS_MAX,
-                 who: Callable[[Scope], str | None] = lambda _: None) -> None:
+                 who: Callable[[Scope], str | None] = lambda _: None, problem_page: str = "") -> None:
         """`who`: the name of a request's client, None where it shows none. Strangers who share the address of such a
-        client, behind a proxy for instance, cannot use up its requests then.
+        client, behind a proxy for instance, cannot use up its requests then. `problem_page`: see Problem.octets; the
+        state of each request has it.
         """
         self._app = app
         self._who = who
+        self._problem_page = problem_page
         self._quiet = quiet
         self._octets_max = octets_max
         self._current = current
@@ -76,7 +78,7 @@ class Guard:
         """One request."""
         if scope["type"] == "http":
             request = _Request(self._app, scope, receive, send, self._now, quiet=self._quiet,
-                               octets_max=self._octets_max)
+                               octets_max=self._octets_max, problem_page=self._problem_page)
             await request.run(self._permitted)
 
     def _permitted(self, scope: Scope, peer: str) -> bool:
@@ -89,8 +91,9 @@ class _Request:
     """One request on its way."""
 
     def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, now: Callable[[], float], *,
-                 quiet: bool, octets_max: int) -> None:
+                 quiet: bool, octets_max: int, problem_page: str) -> None:
         self._app = app
+        self._problem_page = problem_page
         self._quiet = quiet
         self._octets_max = octets_max
         self._receive = receive
@@ -103,7 +106,8 @@ class _Request:
         state = scope.get("state") or {}
         self._scope: Scope = {
             **scope, "method": "GET" if self._method == "HEAD" else self._method,
-            "state": {"identified": lambda: None, **state, "incident": self.incident, "partner": None}}
+            "state": {"identified": lambda: None, **state, "incident": self.incident, "partner": None,
+                      "problem_page": problem_page}}
         self._peer = str((scope.get("client") or ("",))[0])
         self._read = 0
         self._sent = 0
@@ -152,13 +156,15 @@ class _Request:
             self._status = message["status"]
             more = _TLS_HEADERS if self._scope.get("scheme") == "https" else _HEADERS
             close = ((b"connection", b"close"),) if self._status in (413, 429, 500) else ()
-            message = {**message, "headers": [*message.get("headers", ()), *more, *close]}
+            headers = list(message.get("headers", ()))
+            own = {name.lower() for name, _ in headers}  # a page has a policy of its own
+            message = {**message, "headers": [*headers, *(one for one in more if one[0] not in own), *close]}
         elif message["type"] == "http.response.body":
             self._sent += len(message.get("body", b""))
         await self._send(message)
 
     async def _refuse(self, problem: Problem) -> None:
-        body = problem.octets(self.incident)
+        body = problem.octets(self.incident, self._problem_page)
         headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body)),
                    *((name.encode(), value.encode()) for name, value in problem.headers.items())]
         await self._answered({"type": "http.response.start", "status": problem.status, "headers": headers})

@@ -1,7 +1,8 @@
 """Reason to HTTP: the only place that knows statuses and the form of errors. RFC 9457 (problem documents), RFC 9110 15.
 
-`type` is about:blank, so that `title` is the status in words (RFC 9457 4.2.1). `reason` is the cause, a member of the
-gateway's one vocabulary, and `detail` says it in words. `incident` finds the line in the log. Nothing here names
+What went wrong is said by `reason`, one of the gateway's vocabulary, and in words by `detail`. If a service has a page
+of its problems, `type` names the reason's section there, and `title` is the reason in words. Else `type` is
+about:blank, and `title` the status in words (RFC 9457 4.2.1). `incident` finds the line in the log. Nothing here names
 a path, a host, a library or what was asked for: an error for one address has the length of that for any other.
 """
 
@@ -66,11 +67,14 @@ class Problem:
     headers: Mapping[str, str] = field(default_factory=dict)
     more: Mapping[str, object] = field(default_factory=dict)
 
-    def octets(self, incident: str) -> bytes:
-        """The problem document."""
+    def octets(self, incident: str, page: str = "") -> bytes:
+        """The problem document. `page`: the path of the service's page of problems; '' = it has none."""
+        is_typed = page and self.reason is not Reason.USAGE  # an error of HTTP itself
         return json.dumps({
-            "type": "about:blank", "title": TITLES[self.status], "status": self.status, "detail": self.detail,
-            "reason": str(self.reason), "incident": incident, **self.more}).encode()
+            "type": f"{page}#{self.reason}" if is_typed else "about:blank",
+            "title": SENTENCES[self.reason].what if is_typed else TITLES[self.status],
+            "status": self.status, "detail": self.detail, "reason": str(self.reason), "incident": incident,
+            **self.more}).encode()
 
 
 class ProblemError(Exception):

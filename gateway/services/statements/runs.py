@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,9 +117,10 @@ class Statements:
             raise GatewayError(Reason.REQUEST_KEY_CONFLICT)
         return known
 
-    def list(self, *, client: str | None = None, limit: int = 100) -> Sequence[RunRow]:
-        """The newest first; `client`: only its own."""
-        return self._store.runs.runs(client=client, limit=limit)
+    def list(self, *, client: str | None = None, limit: int = 100,
+             before: tuple[datetime, str] | None = None) -> Sequence[RunRow]:
+        """The newest first; `client`: only its own; `before`: those after the run of this time and id."""
+        return self._store.runs.runs(client=client, limit=limit, before=before)
 
     def show(self, run: str, *, client: str | None = None) -> Shown:
         """RUN_UNKNOWN if there is none, or if it is not the client's."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, and_, insert, or_, select, update
 
 from gateway.adapters.db.engine import claim_owner as owner
 from gateway.adapters.db.engine.database import Database
@@ -43,9 +43,13 @@ class DbRuns:
             found = connection.execute(select(*_COLUMNS).where(_r.id == run)).first()
         return None if found is None else _run(found)
 
-    def runs(self, *, client: str | None = None, limit: int = 100) -> Sequence[RunRow]:
+    def runs(self, *, client: str | None = None, limit: int = 100,
+             before: tuple[datetime, str] | None = None) -> Sequence[RunRow]:
         """See RunStore."""
         query = select(*_COLUMNS).order_by(_r.created_at.desc(), _r.id).limit(limit)
+        if before is not None:
+            at = micros(before[0])
+            query = query.where(or_(_r.created_at < at, and_(_r.created_at == at, _r.id > before[1])))
         if client is not None:
             query = query.where(_r.client == client)
         with self._database.read() as connection:

@@ -60,11 +60,11 @@ def router(current: Current) -> APIRouter:
             return idempotent(current.service, request, client, body.canonical,
                         lambda: CodeIssued.of(desk.issue(client, body.value.order())), status=201)
 
-    @routes.get("/codes/{code_id}", operation_id="show", summary="State and delivery of a code")
+    @routes.get("/codes/{code_id}", operation_id="show", summary="Show a code")
     def show(code_id: Id, client: Annotated[str, client]) -> CodeShown:
         return CodeShown.of(codes().show(client, code_id))
 
-    @routes.post("/codes/{code_id}/verify", operation_id="verify", summary="Try a code",
+    @routes.post("/codes/{code_id}/verify", operation_id="verify", summary="Verify a code",
                  openapi_extra=asks(Verification, {"code": "12345678", "transaction": _PAID}))
     @clearing_stack
     def verify(code_id: Id, client: Annotated[str, client],
@@ -91,7 +91,7 @@ def router(current: Current) -> APIRouter:
                         lambda: CodeIssued.of(desk.resend(client, code_id, transaction_of(asked.transaction))),
                         status=200, required=False)
 
-    @routes.post("/codes/{code_id}/cancel", operation_id="cancel", summary="End a code")
+    @routes.post("/codes/{code_id}/cancel", operation_id="cancel", summary="Cancel a code")
     def cancel(code_id: Id, client: Annotated[str, client]) -> CodeShown:
         """A code that does not live any more stays what it was."""
         return CodeShown.of(codes().cancel(client, code_id))

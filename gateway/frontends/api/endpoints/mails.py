@@ -56,7 +56,7 @@ def router(current: Current) -> APIRouter:
             raise ProblemError(of_reason(Reason.REQUEST_UNKNOWN))
         return current.service.mails
 
-    @routes.get("/mails", operation_id="list_mails", summary="What happened to mails", dependencies=[client])
+    @routes.get("/mails", operation_id="list_mails", summary="List mails", dependencies=[client])
     def list_mails(
         mails: Annotated[MailList, Depends(mails)],
         limit: Limit = LIMIT,

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
@@ -14,8 +15,11 @@ from gateway.frontends.api.bodies import JSON, Body, body_of, malformed
 from gateway.frontends.api.callers import permitted
 from gateway.frontends.api.concurrency_limit import ConcurrencyLimit
 from gateway.frontends.api.description import asks, key_parameter
+from gateway.frontends.api.etags import ETAG, etag_of, match, match_parameter
+from gateway.frontends.api.former_paths import FORMER_STATE
 from gateway.frontends.api.idempotency import idempotent, key_of
-from gateway.frontends.api.run_shapes import RUN_ID, RunFile, RunListed, RunOrder, Runs, RunShown
+from gateway.frontends.api.pages import LIMIT, Cursor, Limit
+from gateway.frontends.api.run_shapes import RUN_ID, RunFile, RunListed, RunOrder, RunPage, Runs, RunShown
 from gateway.frontends.api.service import Current, RunDesk
 from gateway.frontends.http.certificates import negotiated
 from gateway.frontends.http.problems import Problem, ProblemError, of_reason
@@ -34,6 +38,7 @@ _EXAMPLE: Final = {
 # Faults of a run, in words for the client; they quote the run and no file of the gateway.
 _OF_THE_RUN: Final = frozenset({Reason.CONFIG_INVALID, Reason.USAGE, Reason.PDF_NOT_MADE})
 _LINES_MAX: Final = 20
+_AT_MAX: Final = 250_000_000_000_000_000  # microseconds since 1970: a time that Python has
 LINES_AT_ONCE: Final = 500  # of CSV: each piece goes through a thread
 REPORTING_MAX: Final = 4  # each reads all mails of a run
 
@@ -55,6 +60,17 @@ def _run_errors() -> Iterator[None]:
 def _pieces(lines: Iterator[str]) -> Iterator[str]:
     while piece := "".join(islice(lines, LINES_AT_ONCE)):
         yield piece
+
+
+def _cursor(run: RunRow) -> str:
+    return f"{run.created_at.timestamp() * 1_000_000:.0f}-{run.id}"
+
+
+def _before(cursor: str | None) -> tuple[datetime, str] | None:
+    if cursor is None:
+        return None
+    at, _, run = cursor.partition("-")
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=min(int(at), _AT_MAX)), run
 
 
 def router(current: Current) -> APIRouter:
@@ -84,18 +100,25 @@ def router(current: Current) -> APIRouter:
 
         return idempotent(current.service, request, client, body.canonical, work, status=201)
 
-    @routes.get("/statement-runs", operation_id="runs", summary="The newest runs")
-    def listed(client: Annotated[str, client],
-               limit: Annotated[int, Query(ge=1, le=1000, description="How many at most")] = 100) -> Runs:
-        return Runs(runs=[RunListed.of(run) for run in desk().statements.list(client=client, limit=limit)])
+    @routes.get("/statement-runs", operation_id="runs", response_model=RunPage, summary="List runs")
+    def listed(client: Annotated[str, client], request: Request, limit: Limit = LIMIT, cursor: Cursor = None
+               ) -> RunPage | Response:
+        found = desk().statements.list(client=client, limit=limit, before=_before(cursor))
+        items = [RunListed.of(run) for run in found]
+        if FORMER_STATE in request.scope["state"]:
+            return Response(Runs(runs=items).model_dump_json(), media_type=JSON)
+        return RunPage(items=items, next=_cursor(found[-1]) if len(found) == limit else None)
 
-    @routes.get("/statement-runs/{run_id}", operation_id="run", summary="How far a run is")
-    def show(run_id: Id, client: Annotated[str, client]) -> RunShown:
+    @routes.get("/statement-runs/{run_id}", operation_id="run", summary="Show a run and its progress", responses=ETAG)
+    def show(run_id: Id, client: Annotated[str, client], response: Response) -> RunShown:
+        """The ETag is of what RunListed has: it stays the same while only the numbers of mails change."""
         runs = desk()
-        return RunShown.whole(runs.statements.show(run_id, client=client), log_read=runs.log_read)
+        shown = runs.statements.show(run_id, client=client)
+        response.headers["etag"] = etag_of(RunListed.of(shown.run))
+        return RunShown.whole(shown, log_read=runs.log_read)
 
     @routes.get("/statement-runs/{run_id}/report", operation_id="report", response_class=Response,
-                summary="The delivery status, mail by mail",
+                summary="Show the report of a run, mail by mail",
                 responses={200: {"description": "As the Accept field likes best", "content": {
                     JSON: {"schema": {"type": "object"}}, CSV: {"schema": {"type": "string"}},
                     HTML: {"schema": {"type": "string"}}}}})
@@ -115,13 +138,17 @@ def router(current: Current) -> APIRouter:
         return Response(to_json(as_json(found)), media_type=JSON, headers=vary)
 
     def moves(name: str, summary: str, of: Callable[[RunDesk], Callable[..., RunRow]]) -> None:
-        def move(run_id: Id, client: Annotated[str, client]) -> RunListed:
-            return RunListed.of(of(desk())(run_id, client=client))
+        def move(run_id: Id, request: Request, response: Response, client: Annotated[str, client]) -> RunListed:
+            runs = desk()
+            match(request, RunListed.of(runs.statements.show(run_id, client=client).run))
+            moved = RunListed.of(of(runs)(run_id, client=client))
+            response.headers["etag"] = etag_of(moved)
+            return moved
 
         routes.post(f"/statement-runs/{{run_id}}/{name}", operation_id=f"{name}_run", summary=summary,
-                    name=name)(move)
+                    name=name, responses=ETAG, openapi_extra={"parameters": [match_parameter()]})(move)
 
-    moves("pause", "Let it wait; mails in work are finished", lambda desk: desk.statements.pause)
-    moves("resume", "Let it go on where it was", lambda desk: desk.statements.resume)
-    moves("cancel", "End it; what has left has left", lambda desk: desk.statements.cancel)
+    moves("pause", "Pause a run; mails in work are finished", lambda desk: desk.statements.pause)
+    moves("resume", "Resume a run where it was", lambda desk: desk.statements.resume)
+    moves("cancel", "Cancel a run; what has left has left", lambda desk: desk.statements.cancel)
     return routes

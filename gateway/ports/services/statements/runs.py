@@ -18,8 +18,9 @@ class RunStore(Protocol):
         """None: there is none with this id."""
         ...
 
-    def runs(self, *, client: str | None = None, limit: int = 100) -> Sequence[RunRow]:
-        """The newest first."""
+    def runs(self, *, client: str | None = None, limit: int = 100,
+             before: tuple[datetime, str] | None = None) -> Sequence[RunRow]:
+        """The newest first; `before`: those after the run of this time and id in this order."""
         ...
 
     def unfinished(self) -> Sequence[RunRow]:
