@@ -13,9 +13,10 @@ from gateway.settings import Postgresql
 from tests.support import postgres
 from tests.support.peers import scratch
 
-# What undoes the migrations 0010 to 0012, for tests that upgrade from before it.
-DROP_AUDIT = tuple(f"DROP TABLE {table}" for table in (
-    "audit", "audit_value", "audit_head", "policy_set", "approval", "four_eyes", "legal_hold"))
+# What undoes the migrations 0010 to 0013, for tests that upgrade from before it.
+DROP_AUDIT = (*(f"DROP TABLE {table}" for table in (
+    "audit", "audit_value", "audit_head", "policy_set", "approval", "four_eyes", "legal_hold")),
+    "ALTER TABLE evidence DROP COLUMN packed", "ALTER TABLE evidence DROP COLUMN settled")
 
 
 def open_database(where: Path | Postgresql) -> Database:

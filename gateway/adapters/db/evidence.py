@@ -14,6 +14,7 @@ from sqlalchemy import Connection, insert, or_, select
 from gateway import threads
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.engine.text import indexed, queue_id, strip_brackets
+from gateway.adapters.db.evidence_packing import pack, unpack
 from gateway.adapters.db.evidence_spool import Row, Spool
 from gateway.adapters.db.tables.mail import evidence, micros, moment
 from gateway.errors import GatewayError, Reason
@@ -28,6 +29,7 @@ _FIELDS: Final = tuple(field.name for field in fields(EvidenceRecord))
 _TUPLES: Final = ("steps", "reasons", "certificates")
 INSERT: Final = insert(evidence)
 _c = evidence.c
+RECORD: Final = (_c.at, _c.record, _c.packed)  # the columns of which `unpacked` makes a record
 
 
 log = structlog.get_logger("sealgate.evidence")
@@ -166,12 +168,12 @@ class DbEvidence:
         """See Evidence. Read by pages; what is added meanwhile comes too."""
         place, number = micros(at), 0
         while True:
-            query = select(_c.id, _c.at, _c.record).where(
+            query = select(_c.id, *RECORD).where(
                 or_(_c.at > place, (_c.at == place) & (_c.id > number))).order_by(_c.at, _c.id).limit(PAGE)
             with self._database.read() as connection:
                 page = connection.execute(query).all()
             for row in page:
-                yield unpacked(row.at, row.record)
+                yield unpacked(row)
             if len(page) < PAGE:
                 return
             place, number = page[-1].at, page[-1].id
@@ -181,27 +183,34 @@ class DbEvidence:
         term = indexed(strip_brackets(key))
         if not term:
             return ()
-        query = select(_c.at, _c.record).where(
+        query = select(*RECORD).where(
             or_(_c.incident == term, _c.message_id == term, _c.queue_id == term),
         ).order_by(_c.at, _c.id).limit(FOUND_MAX)
         with self._database.read() as connection:
             found = connection.execute(query).all()
-        return tuple(unpacked(row.at, row.record) for row in found)
+        return tuple(map(unpacked, found))
 
 
 def _packed(record: EvidenceRecord) -> dict[str, Any]:
-    """The whole record as JSON, and beside it what is searched for."""
+    """The whole record packed, and beside it what is searched for."""
     values = {name: getattr(record, name) for name in _FIELDS if name != "at"}
     return {"at": micros(record.at), "incident": indexed(record.incident),
             "message_id": indexed(strip_brackets(record.message_id)), "queue_id": _stored_queue_id(record),
-            "record": values}
+            "record": 0, "packed": pack(values), "settled": str(record.settled)}
+
+
+def _stored(row: Row) -> Row:
+    """A row out of the spool, where an earlier version kept the record as it is."""
+    if "packed" in row:
+        return row
+    return {**row, "record": 0, "packed": pack(row["record"]), "settled": row["record"]["settled"]}
 
 
 def _add_missing(connection: Connection, rows: Sequence[Row]) -> int:
     """Adds those that are not there, and says how many: a commit may have been done though its answer never came."""
-    known = [(one.at, one.record) for one in connection.execute(
-        select(_c.at, _c.record).where(_c.incident.in_({row["incident"] for row in rows})))]
-    missing = [row for row in rows if (row["at"], row["record"]) not in known]
+    known = [(one.at, values_of(one)) for one in connection.execute(
+        select(*RECORD).where(_c.incident.in_({row["incident"] for row in rows})))]
+    missing = [row for row in map(_stored, rows) if (row["at"], unpack(row["packed"])) not in known]
     if missing:
         connection.execute(INSERT, missing)
     return len(missing)
@@ -212,9 +221,16 @@ def _stored_queue_id(record: EvidenceRecord) -> str | None:
     return None if found is None else indexed(found)
 
 
-def unpacked(at: int, values: dict[str, Any]) -> EvidenceRecord:
-    """A record as its row has it."""
+def values_of(row: Any) -> dict[str, Any]:
+    """The record's values, of a row with the columns RECORD."""
+    values: dict[str, Any] = row.record if row.packed is None else unpack(bytes(row.packed))
+    return values
+
+
+def unpacked(row: Any) -> EvidenceRecord:
+    """The record of a row with the columns RECORD."""
+    values = values_of(row)
     packed: dict[str, Any] = {
         name: tuple(values[name]) if name in _TUPLES else values[name] for name in _FIELDS if name != "at"}
     packed["settled"] = Settled(packed["settled"])
-    return EvidenceRecord(at=moment(at), **packed)
+    return EvidenceRecord(at=moment(row.at), **packed)

@@ -11,6 +11,7 @@ such as Btrfs or ZFS, promises no room in this way.)
 Records hold no content of mails; the files are their owner's alone, and bounded.
 """
 
+import base64
 import fcntl
 import io
 import json
@@ -34,6 +35,7 @@ RESERVED_OCTETS: Final = 4_194_304  # allocated at once for each process: some 3
 SPARE_OCTETS: Final = 2_097_152  # below this no further mail may leave: those in work need it
 
 Row = dict[str, Any]
+_PACKED: Final = "packed"  # the column of octets; records of earlier versions have none
 
 log = structlog.get_logger("sealgate.evidence")
 
@@ -88,7 +90,7 @@ class Spool:
 
     def add(self, rows: Sequence[Row]) -> None:
         """Durable when it returns. STORE_UNAVAILABLE (retry) if the disk cannot, or the bound is reached."""
-        octets = b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in rows)
+        octets = b"".join(map(_line, rows))
         with self._lock:
             try:
                 file = self._own()
@@ -282,10 +284,21 @@ def _content(descriptor: int) -> int:
     return low
 
 
+def _line(row: Row) -> bytes:
+    """A row as JSON, its packed record as base64."""
+    if _PACKED in row:
+        row = {**row, _PACKED: base64.b64encode(row[_PACKED]).decode()}
+    return json.dumps(row, separators=(",", ":")).encode() + b"\n"
+
+
 def _read(line: bytes) -> Row | None:
     """None where the process was ended in the middle of the line, or the machine lost what was not synced."""
     try:
         row = json.loads(line)
-    except ValueError:
+        if not isinstance(row, dict) or not line.endswith(b"\n"):
+            return None
+        if _PACKED in row:
+            row[_PACKED] = base64.b64decode(row[_PACKED], validate=True)
+    except (ValueError, TypeError):
         return None
-    return row if isinstance(row, dict) and line.endswith(b"\n") else None
+    return row

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.engine.text import indexed, storable
+from gateway.adapters.db.evidence import RECORD, values_of
 from gateway.adapters.db.tables.legal_holds import legal_hold
 from gateway.adapters.db.tables.mail import counter, customer_address, evidence, micros, moment
 from gateway.errors import GatewayError, Reason
@@ -110,6 +111,6 @@ def _related(connection: Connection, hold: LegalHold) -> LegalHold:
 def _of_message(connection: Connection, message: str) -> Iterable[str]:
     """Sender and recipients of a message, as its evidence has them."""
     term = indexed(message.strip().removeprefix("<").removesuffix(">"))
-    found = connection.execute(select(_e.record).where(or_(
+    found = connection.execute(select(*RECORD).where(or_(
         _e.incident == term, _e.message_id == term, _e.queue_id == term)).limit(_RECIPIENTS_MAX))
-    return [row.record[name] for row in found for name in ("sender", "recipient")]
+    return [values_of(row)[name] for row in found for name in ("sender", "recipient")]

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Select, Text, case, cast, func, or_, select, tuple_
 
 from gateway.adapters.db.engine.database import Database
-from gateway.adapters.db.evidence import unpacked
+from gateway.adapters.db.evidence import RECORD, unpacked
 from gateway.adapters.db.tables.mail import evidence, micros
 from gateway.model.mail_query import MailQuery
 from gateway.model.outcome import Settled
@@ -46,7 +46,7 @@ class DbMailList:
             older = selection if before is None else selection.where(tuple_(_c.at, _c.id) < (before.at, before.number))
             rows = _page(self._database, older)
             for row in rows:
-                if query.matches(record := unpacked(row.at, row.record)):
+                if query.matches(record := unpacked(row)):
                     found.append(record)
                     if len(found) == count:
                         return MailPage(tuple(found), Place(row.at, row.id))
@@ -56,16 +56,23 @@ class DbMailList:
         return MailPage(tuple(found), before)
 
     def outcomes(self, since: datetime) -> dict[Settled, int]:
-        """How many recipients had each outcome since then. Reads every record of that time, as text.
+        """How many recipients had each outcome since then. Reads every record of that time.
 
-        PostgreSQL looks into no JSON that has half a character in it, as strangers' subjects may.
+        Records of earlier versions as text: PostgreSQL looks into no JSON that has half a character in it, as
+        strangers' subjects may.
         """
+        recent = _c.at >= micros(since)
         text = cast(_c.record, Text)
-        counts = [func.sum(case((or_(*(text.contains(f'"settled":{blank}"{one}"', autoescape=True)
-                                       for blank in ("", " "))), 1), else_=0)) for one in Settled]
+        written = [func.sum(case((or_(*(text.contains(f'"settled":{blank}"{one}"', autoescape=True)
+                                        for blank in ("", " "))), 1), else_=0)) for one in Settled]
         with self._database.read() as connection:
-            row = connection.execute(select(*counts).where(_c.at >= micros(since))).one()
-        return {one: int(count) for one, count in zip(Settled, row, strict=True) if count}
+            counts = {Settled(name): int(count) for name, count in connection.execute(
+                select(_c.settled, func.count()).where(recent, _c.settled.is_not(None)).group_by(_c.settled))}
+            row = connection.execute(select(*written).where(recent, _c.settled.is_(None))).one()
+        for one, count in zip(Settled, row, strict=True):
+            if count:
+                counts[one] = counts.get(one, 0) + int(count)
+        return counts
 
     def follow(self, query: MailQuery) -> "Following":
         """What comes from now on."""
@@ -74,7 +81,7 @@ class DbMailList:
 
 def _selection(query: MailQuery) -> Select[Any]:
     """The records of the query's time, the latest first."""
-    selection = select(_c.id, _c.at, _c.record).order_by(_c.at.desc(), _c.id.desc())
+    selection = select(_c.id, *RECORD).order_by(_c.at.desc(), _c.id.desc())
     if query.since is not None:
         selection = selection.where(_c.at >= micros(query.since))
     if query.until is not None:
@@ -97,9 +104,9 @@ class Following:
     def new(self) -> Iterator[EvidenceRecord]:
         """Those stored since the last call; of several connections, a smaller number may be committed later."""
         place = self._place - OVERLAP
-        while page := _page(self._database, select(_c.id, _c.at, _c.record).where(_c.id > place).order_by(_c.id)):
+        while page := _page(self._database, select(_c.id, *RECORD).where(_c.id > place).order_by(_c.id)):
             for row in page:
-                if row.id not in self._seen and self._query.matches(record := unpacked(row.at, row.record)):
+                if row.id not in self._seen and self._query.matches(record := unpacked(row)):
                     yield record
             place = page[-1].id
             self._seen.update(row.id for row in page)

@@ -154,7 +154,8 @@ def _create(where, id_file, start, results) -> None:
 
 
 def test_of_commands_that_run_at_once_one_creates_it(where, id_file) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # which loads the gateway once for all three
+    context.set_forkserver_preload([__name__])
     start, results = context.Barrier(3), context.Queue()
     processes = [context.Process(target=_create, args=(where, id_file, start, results)) for _ in range(3)]
     for process in processes:

@@ -4,7 +4,6 @@ Truth: what `add` returned for is found afterwards, each record once; files, mod
 """
 
 import fcntl
-import json
 import os
 import random
 import shutil
@@ -13,14 +12,14 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from sqlalchemy import select
 
 from gateway.adapters.db.engine.sqlite import SqliteDatabase
 from gateway.adapters.db.evidence import DbEvidence, _packed
-from gateway.adapters.db.evidence_spool import RESERVED_OCTETS, Spool
+from gateway.adapters.db.evidence_spool import RESERVED_OCTETS, Spool, _line
 from gateway.adapters.db.tables.mail import evidence as table
 from gateway.errors import GatewayError, Reason
 from gateway.model.outcome import Settled
@@ -148,8 +147,21 @@ def test_a_record_that_was_not_written_whole_is_left_out_and_the_others_are_not(
     assert [[row["incident"] for row in batch] for batch in spool.batches()] == [["0001"]]
 
 
+def test_what_an_earlier_version_spooled_is_brought_in(database, spool) -> None:
+    """It kept the record as JSON, in a row without `packed`."""
+    spool.prepare()
+    values = {name: value for name, value in asdict(record(1)).items() if name != "at"}
+    row = {name: value for name, value in _packed(record(1)).items() if name not in {"packed", "settled"}}
+    spool.add([{**row, "record": values}, _packed(record(2))])
+    spool.close()
+    evidence = DbEvidence(database, spool)
+    evidence.ready()
+    waits_for(lambda: incidents(database) == ["0001", "0002"])
+    assert (evidence.find("0001"), evidence.find("0002")) == ((record(1),), (record(2),))
+
+
 def test_a_full_spool_says_so(tmp_path) -> None:
-    spool = Spool(tmp_path, octets_max=len(json.dumps(_packed(record(1)))) * 2)
+    spool = Spool(tmp_path, octets_max=len(_line(_packed(record(1)))) * 2)
     spool.add([_packed(record(1))])
     with pytest.raises(GatewayError, match="more is not kept") as caught:
         spool.add([_packed(record(2)), _packed(record(3))])
@@ -167,7 +179,7 @@ def test_room_is_reserved_before_a_mail_leaves_and_given_back(spool, tmp_path) -
     for number in range(50):
         spool.add([_packed(record(number))])
     assert file.stat().st_blocks == blocks
-    assert spool.waiting() == sum(len(json.dumps(_packed(record(n)), separators=(",", ":"))) + 1 for n in range(50))
+    assert spool.waiting() == sum(len(_line(_packed(record(n)))) for n in range(50))
     assert [row["incident"] for batch in spool.batches() for row in batch] == [f"{n:04}" for n in range(50)]
     assert list((tmp_path / "spool").iterdir()) == []
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, or_, select
 
+from gateway.adapters.db.evidence import RECORD, values_of
 from gateway.adapters.db.retention.candidates import Candidate
 from gateway.adapters.db.tables.mail import evidence, moment
 from gateway.model.legal_hold import RecordWords, words_of
@@ -18,7 +19,7 @@ class OldEvidence:
 
     def find(self, connection: Connection, before: int, after: Place, limit: int) -> Sequence[Candidate]:
         """See OldRecords."""
-        query = select(_c.id, _c.at, _c.queue_id, _c.record).where(_c.at < before)
+        query = select(_c.id, _c.queue_id, *RECORD).where(_c.at < before)
         if after:
             at, number = after
             query = query.where(or_(_c.at > at, (_c.at == at) & (_c.id > number)))
@@ -32,7 +33,8 @@ class OldEvidence:
 
 def _words(row: Any) -> RecordWords:
     """Every text of the record: an address may be in any of its facts."""
-    signer = row.record["facts"].get("signer_customer")
+    record = values_of(row)
+    signer = record["facts"].get("signer_customer")
     customer = signer.get("value") if isinstance(signer, dict) else None
-    return RecordWords(moment(row.at), frozenset(words_of([row.record, row.queue_id or ""])),
+    return RecordWords(moment(row.at), frozenset(words_of([record, row.queue_id or ""])),
                        frozenset([customer] if isinstance(customer, str) else []))

@@ -131,7 +131,9 @@ evidence = Table(
     Column("incident", Text, nullable=False, index=True),
     Column("message_id", Text, nullable=False),
     Column("queue_id", Text),
-    Column("record", JSON, nullable=False),
+    Column("record", JSON, nullable=False),  # as earlier versions wrote it; 0 where `packed` has it
+    Column("packed", LargeBinary),  # the record (see evidence_packing.py)
+    Column("settled", Text),  # of the record; NULL where an earlier version wrote it
 )
 Index("ix_evidence_message_id", evidence.c.message_id, sqlite_where=evidence.c.message_id != "",
       postgresql_where=evidence.c.message_id != "")
