@@ -78,7 +78,7 @@ def build(loaded: Loaded, store: Store, clock: Clock, used_keys: ContentKeys, re
     bank = settings.bank
     return Context(
         identity=Identity(
-            name=letterhead(settings).bank,
+            name=letterhead(settings).sender,
             domains=frozenset(domain.lower() for domain in bank.domains),
             hostname=bank.hostname,
             authserv_id=bank.authserv_id or bank.hostname,

@@ -9,7 +9,7 @@ from typing import Final
 from gateway.adapters.db.fallbacks import DbFallbacks
 from gateway.adapters.files.mac_secret import mac_secret
 from gateway.adapters.web.password_hook import HttpHook, ProgramHook
-from gateway.app.letters import writer
+from gateway.app.letters import letterhead, writer
 from gateway.app.store import Store
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, Reason
@@ -45,13 +45,14 @@ def _conversions(settings: Settings, store: Store, clock: Clock, letters: Writer
     conversions: dict[str, Conversion] = {}
     if (pdf := settings.fallbacks.encrypted_pdf) is not None:
         conversions["encrypted_pdf"] = EncryptedPdf(
-            mac_secret(pdf.secret_file), pdf.password_length, _hook(pdf, clock), _pages(), letters,
+            mac_secret(pdf.secret_file), pdf.password_length, _hook(pdf, clock), _pages(settings), letters,
             settings.language_of(settings.fallbacks), store.customers)
     return conversions
 
 
-def _pages() -> MailPages:
-    return MailPages(Renderer(Limits(children_max=PAGES_AT_ONCE), system_fonts=True))
+def _pages(settings: Settings) -> MailPages:
+    head = letterhead(settings)
+    return MailPages(Renderer(Limits(children_max=PAGES_AT_ONCE), system_fonts=True), head.bank, head.colour)
 
 
 def _hook(pdf: PdfSettings, clock: Clock) -> Passwords:
@@ -125,7 +126,7 @@ def probe_letters(settings: Settings, names: frozenset[str]) -> Iterator[Gateway
 
 def probe_page(settings: Settings) -> None:
     """Renders and encrypts a test page. GatewayError of the secrets, PDF_NOT_MADE."""
-    clock, pages = SystemClock(), _pages()
+    clock, pages = SystemClock(), _pages(settings)
     try:
         if settings.fallbacks.encrypted_pdf is not None:
             mac_secret(settings.fallbacks.encrypted_pdf.secret_file)

@@ -4,7 +4,9 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from gateway.errors import GatewayError, Reason
 from gateway.letters.letterhead import Letterhead
+from gateway.letters.logo import OCTETS_MAX, checked
 from gateway.letters.write import Writer
 from gateway.settings import Settings
 
@@ -15,7 +17,18 @@ def writer(settings: Settings, templates: Path | None, language: str) -> Writer:
 
 
 def letterhead(settings: Settings) -> Letterhead:
-    """Of the section `bank`."""
-    bank = settings.bank
+    """Of the section `bank`. CONFIG_INVALID names what is wrong with the logo, INPUT_UNREADABLE its file."""
+    bank, contact = settings.bank, settings.bank.contact
     zone: tzinfo = UTC if bank.time_zone == "UTC" else ZoneInfo(bank.time_zone)
-    return Letterhead(bank.name or bank.domains[0], bank.contact, zone)
+    return Letterhead(
+        bank.name or bank.domains[0], contact.text, zone, bank.short_name, contact.telephone, contact.web,
+        bank.colours.light, bank.colours.dark, _logo(bank.logo) if bank.logo is not None else b"")
+
+
+def _logo(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return checked(file.read(OCTETS_MAX + 1), f"bank.logo: {path}")
+    except OSError as error:
+        raise GatewayError(Reason.CONFIG_INVALID, f"bank.logo: {path}: {error.strerror}. Correct the path, or remove "
+                           "the setting") from None

@@ -6,10 +6,8 @@ from typing import Final
 
 from gateway.languages import words
 
-COLOUR: Final = "#14324f"  # on white; 13 : 1 (WCAG 2.2 1.4.3 asks for 4.5 : 1)
-COLOUR_DARK: Final = "#9cc3e6"  # on PAPER_DARK
-PAPER: Final = "#ffffff"
-PAPER_DARK: Final = "#15181c"
+COLOUR: Final = "#14324f"
+COLOUR_DARK: Final = "#9cc3e6"
 LOGO_ID: Final = "logo@bank"  # Content-ID of the logo (RFC 2392)
 
 
@@ -17,8 +15,8 @@ LOGO_ID: Final = "logo@bank"  # Content-ID of the logo (RFC 2392)
 class Letterhead:
     """`bank`: its name; `short_name`: in From and headings, '' = `bank`; `zone`: of all times.
 
-    `contact`: where the bank answers questions, in words; '' = `telephone` and `web`, or none. `logo`: a PNG file,
-    b'' = none. Colours: `#rrggbb`, on PAPER and on PAPER_DARK.
+    `contact`: where the bank answers questions, in words; '' = `telephone` and `web`, or not said. `logo`: a PNG file,
+    b'' = none. Colours: `#rrggbb`, on `model.colours.PAPER` and on PAPER_DARK.
     """
 
     bank: str
@@ -38,9 +36,10 @@ class Letterhead:
 
     def contact_in(self, language: str) -> str:
         """`+49 69 1234 or www.bank.example`: telephone and web address in a sentence of the language."""
-        if self.contact or not (self.telephone and self.web):
-            return self.contact or self.telephone or self.web
-        return words(language, "letters")["contact"].format(telephone=self.telephone, web=self.web)
+        telephone = self.telephone.replace(" ", "\N{NO-BREAK SPACE}")  # not broken over two lines
+        if self.contact or not (telephone and self.web):
+            return self.contact or telephone or self.web
+        return words(language, "letters")["contact"].format(telephone=telephone, web=self.web)
 
 
 NEUTRAL: Final = Letterhead("Your bank")

@@ -7,13 +7,14 @@ falls back to the default language, and that to English: what takes orders rejec
 HTML escaped, an unknown name is an error: a mail with a hole in it never leaves.
 
 Every template may name what the letterhead has (`_environment`), and `contact`, `language` and, in HTML, `subject`. The
-filters `day` and `clock` write a time in the bank's time zone and in the language of the template.
+filters `day` and `clock` write a time in the bank's time zone and in the language of the template, `month` a period
+such as 2026-11.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from functools import cache
 from pathlib import Path
 from traceback import extract_tb
@@ -40,6 +41,7 @@ from gateway.letters.loader import LANGUAGE, TemplateLoader, parts
 SUBJECT_CHARACTERS_MAX: Final = 200
 _SUBJECT: Final = "Subject: "
 _LANGUAGE = re.compile(LANGUAGE)
+_MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 # What makes a reader's program fetch or run something. Only where it does: in tags and style sheets, not in a text such
 # as "URL (Pty) Ltd". Values are escaped, so no tag comes of them.
 _TAG: Final = r"""<(?:[^<>"']|"[^"]*"|'[^']*')*?"""
@@ -177,7 +179,7 @@ def _environment(own: Path | None, letterhead: Letterhead, *, escape: bool) -> I
         bank=letterhead.bank, short_name=letterhead.sender, telephone=letterhead.telephone, web=letterhead.web,
         colour=letterhead.colour, colour_dark=letterhead.colour_dark, logo=LOGO_ID if letterhead.logo else "",
         contact="", language="", subject="")
-    made.filters.update(day=_day_in(letterhead.zone), clock=_clock_in(letterhead.zone))
+    made.filters.update(day=_day_in(letterhead.zone), clock=_clock_in(letterhead.zone), month=_month)
     return made
 
 
@@ -191,6 +193,13 @@ def _day_in(zone: tzinfo) -> Callable[[Context, datetime], str]:
         return re.sub(r"^1 ", f"{first} ", text) if first else text
 
     return day
+
+
+@pass_context
+def _month(context: Context, period: str) -> str:
+    """`November 2026` of `2026-11`; any other period as it is."""
+    found = _MONTH.fullmatch(period)
+    return format_date(date(int(found[1]), int(found[2]), 1), "MMMM y", _locale(context)) if found else period
 
 
 def _clock_in(zone: tzinfo) -> Callable[..., str]:

@@ -177,7 +177,8 @@ class _Letter:
     def finish(self) -> bytes:
         """With the number of each page."""
         sheet, pages = self.sheet, len(self.sheet.pages)
-        footer = self.values.text("footer", " · ".join([self.bank, *self.values.parted("bank_address")]))
+        footer = self.values.text("footer", " · ".join(
+            one for one in (self.bank, *self.values.parted("bank_address"), self.values.text("contact", "")) if one))
         for page in range(pages):
             sheet.text(None, LEFT, HEIGHT - 36, sheet.wrapped(footer, 380, 8)[0], 8, colour=FAINT, page=page)
             sheet.text(None, RIGHT, HEIGHT - 36, f"{self.words['page']} {page + 1} {self.words['of']} {pages}", 8,

@@ -34,8 +34,10 @@ _PIECES: Final = re.compile(r".{1,20}", re.DOTALL)
 class MailPages:
     """Threads may share one."""
 
-    def __init__(self, renderer: Renderer) -> None:
+    def __init__(self, renderer: Renderer, bank: str = "", colour: str = "#14324f") -> None:
+        """`bank`: its name, above each mail; '' = not shown. `colour`: of the name and the rule below it."""
         self._renderer = renderer
+        self._bank, self._colour = bank, colour
 
     def draw(self, content: Content, language: str, at: datetime) -> tuple[bytes, tuple[File, ...]]:
         """The PDF, not locked yet, and the files to attach. `at`: aware, the time of its creation.
@@ -67,6 +69,8 @@ class MailPages:
     def _render(self, content: Content, words: Mapping[str, str], language: str, at: datetime) -> bytes:
         mail = {
             "language": language,
+            "bank": _shown(self._bank, _glyphs()),
+            "colour": self._colour,
             "title": content.subject or words["none"],
             "fields": [[words[name], value] for name, value in content.fields if name != "subject"],
             "paragraphs": _paragraphs(content.text),

@@ -72,6 +72,10 @@ class AuditLog(Protocol):
         """All records, the oldest first, as a verifier needs them; read by pages."""
         ...
 
+    def last_done(self, act: str) -> datetime | None:
+        """When this act was last carried out; None: never, as far as the log says."""
+        ...
+
     def size(self) -> int:
         """The number of the last record."""
         ...

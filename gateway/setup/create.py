@@ -120,6 +120,7 @@ class _Making:
         chain = self._signing(draft)
         self._generated(draft, "mailbox", Purpose.DECRYPT)
         self._internal_key("archive", "rsa-3072", Purpose.DECRYPT, "Archive of held mail")
+        self._write(self.home / "keys" / "audit.key.pem", key_pem(ca.generate_key("ed25519")), 0o600)
         if self.answers.time_stamps == INTERNAL:
             self._internal_key("tsa", "p-256", Purpose.STAMP, f"Time-stamps of {self.answers.name}"[:64])
         return chain

@@ -50,6 +50,7 @@ trust:
   recipients: [trust/mail]
   {"stampers" if answers.time_stamps == INTERNAL else "stampers_external"}: [trust/time-stamps]
 hold: {{archive_certificate: keys/archive.crt.pem, archive_key: keys/archive.key.pem}}
+audit: {{key: keys/audit.key.pem}}  # signs the heads of the audit log
 backup: {{secret_file: backup.secret}}
 # Numbers for Prometheus, /healthz and /readyz, on 127.0.0.1: docs/metrics.md.
 metrics: {{port: 8026}}

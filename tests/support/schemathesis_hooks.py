@@ -1,6 +1,6 @@
 """For `schemathesis run`: what JSON Schema cannot say of the bodies. Names and accounts have no characters that Unicode
 does not have yet, none beyond U+FFFF that do not show, and no long rows of marks; the service refuses others with 400.
-Before it is sent each such character becomes an `x`.
+Before it is sent each such character becomes an `x`. Amounts of payees add up to the total: they are left out.
 """
 
 import unicodedata
@@ -15,7 +15,7 @@ _UNSEEN = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x280
 def printable(value: Any, name: str = "") -> Any:
     """The same body, in which schema and service mean the same by these texts."""
     if isinstance(value, dict):
-        return {key: printable(one, key) for key, one in value.items()}
+        return {key: printable(one, key) for key, one in value.items() if (name, key) != ("payees", "amount")}
     if isinstance(value, list):
         return [printable(one, name) for one in value]
     if not isinstance(value, str) or name not in _NAMES or not value:

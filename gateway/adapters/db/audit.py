@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, func, insert, or_, select, text
@@ -11,7 +12,7 @@ from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.engine.identity import SELECT_ID
 from gateway.adapters.db.engine.second_person import approved_inside
 from gateway.adapters.db.tables.audit import APPEND_ONLY, audit, audit_head, audit_value
-from gateway.adapters.db.tables.mail import micros
+from gateway.adapters.db.tables.mail import micros, moment
 from gateway.errors import GatewayError, Reason
 from gateway.model.audit.acts import Act
 from gateway.model.audit.record import AuditEntry, PersonalValue, unpacked
@@ -86,6 +87,12 @@ class DbAudit:
             if len(rows) < PAGE:
                 return
             last = rows[-1]["number"]
+
+    def last_done(self, act: str) -> datetime | None:
+        """See AuditLog."""
+        with self._database.read() as connection:
+            at = connection.scalar(select(func.max(_a.at)).where(_a.act == act, _a.result == "done"))
+        return None if at is None else moment(at)
 
     def size(self) -> int:
         """See AuditLog."""

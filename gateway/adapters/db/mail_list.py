@@ -69,10 +69,8 @@ class DbMailList:
             counts = {Settled(name): int(count) for name, count in connection.execute(
                 select(_c.settled, func.count()).where(recent, _c.settled.is_not(None)).group_by(_c.settled))}
             row = connection.execute(select(*written).where(recent, _c.settled.is_(None))).one()
-        for one, count in zip(Settled, row, strict=True):
-            if count:
-                counts[one] = counts.get(one, 0) + int(count)
-        return counts
+        sums = {one: counts.get(one, 0) + int(count or 0) for one, count in zip(Settled, row, strict=True)}
+        return {one: count for one, count in sums.items() if count}
 
     def follow(self, query: MailQuery) -> "Following":
         """What comes from now on."""

@@ -47,6 +47,7 @@ class Status:
 
     `processes`: by kind, how many take mail, and `not_asked`: directories and stampers that processes leave alone
     after failures; both None without the section `metrics` of the settings. `expiring`: within SOON_DAYS, or already.
+    `last_backup`: as the audit log says; None: there is none, or the database does not answer.
     """
 
     at: datetime
@@ -61,6 +62,7 @@ class Status:
     not_asked: tuple[str, ...] | None
     expiring: tuple[Ending, ...]
     disks: tuple[Disk, ...]
+    last_backup: datetime | None
 
     @property
     def good(self) -> bool:
@@ -74,29 +76,32 @@ def read_status(settings: Settings, clock: Clock | None = None) -> Status:
     now, opened = clock.now(), LazyStore(settings, clock)
     try:
         checks = tuple(Watcher(settings, opened, clock).observed.checks())
-        store, hour, day, numbers = _stored(opened, now)
+        store, hour, day, numbers, last_backup = _stored(opened, now)
         living = metrics.of_living(settings)
         return Status(
             now, __version__, settings.bank.hostname, settings.mode, checks,
             hour, day, numbers,
             None if living is None else living.ready, None if living is None else living.not_asked,
             tuple(one for one in ends(settings, store, now) if one.not_after <= now + timedelta(days=SOON_DAYS)),
-            tuple(_disks(settings)))
+            tuple(_disks(settings)), last_backup)
     finally:
         opened.close()
 
 
 def _stored(opened: LazyStore, now: datetime) -> tuple[
-        Store | None, Mapping[Settled, int] | None, Mapping[Settled, int] | None, StoreNumbers | None]:
-    """The store and what is counted in it; all None if it does not answer, also if it stops while it is asked."""
+        Store | None, Mapping[Settled, int] | None, Mapping[Settled, int] | None, StoreNumbers | None, datetime | None]:
+    """The store, what is counted in it, and the last backup.
+
+    All None if it does not answer, also if it stops while it is asked.
+    """
     try:
         store = opened()
         mails = DbMailList(store.database)
         return (store, mails.outcomes(now - timedelta(hours=1)), mails.outcomes(now - timedelta(days=1)),
-                DbNumbers(store.database).read(now))
+                DbNumbers(store.database).read(now), store.audit.last_done("backup.create"))
     except GatewayError as trouble:
         if trouble.reason.family == "store":
-            return None, None, None, None
+            return None, None, None, None, None
         raise
 
 
@@ -115,7 +120,8 @@ def status_shown(status: Status) -> StatusShown:
         processes=None if status.processes is None else dict(status.processes),
         not_asked=None if status.not_asked is None else list(status.not_asked),
         expiring=[ExpiryShown(name=one.name, what=one.what, not_after=one.not_after) for one in status.expiring],
-        disks=[DiskShown(path=str(one.path), free=one.free, total=one.total) for one in status.disks])
+        disks=[DiskShown(path=str(one.path), free=one.free, total=one.total) for one in status.disks],
+        last_backup=status.last_backup)
 
 
 def _disks(settings: Settings) -> list[Disk]:

@@ -12,7 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
-from gateway.app.letters import writer
+from gateway.app.letters import letterhead, writer
 from gateway.app.statements.documents import documents
 from gateway.errors import GatewayError, Reason
 from gateway.letters.loader import parts
@@ -93,12 +93,13 @@ def _try(settings: Settings, spec: Spec, rows: list[Row], at: datetime) -> None:
     own = settings.statements
     if own is None or not rows:
         return
-    made, problem = documents(settings), ""
+    made, head, problem = documents(settings), letterhead(settings), ""
     try:
         for row in rows:
             try:
-                made.make(spec.documents.template, row.language or spec.language or settings.language_of(own),
-                          document_values(spec, row, Customer(row.customers[0], "-", (), None)), at)
+                language = row.language or spec.language or settings.language_of(own)
+                made.make(spec.documents.template, language, document_values(
+                    head, language, spec, row, Customer(row.customers[0], "-", (), None)), at)
             except GatewayError as trouble:
                 if trouble.retry:
                     raise

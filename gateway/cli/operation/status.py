@@ -69,8 +69,17 @@ def _lines(read: Status) -> Iterator[tuple[str, Text]]:
         over = one.not_after <= read.at
         yield "Expiry", Text(f"{one.what} {shown(one.name)} {'expired' if over else 'expires'} {shown(one.not_after)}",
                              "red" if over else "yellow")
+    if read.numbers is not None:
+        yield "Backup", _backup(read)
     for disk in read.disks:
         yield "Disk", Text(f"{disk.path}: {_octets(disk.free)} of {_octets(disk.total)} free")
+
+
+def _backup(read: Status) -> Text:
+    if read.last_backup is None:
+        return Text("none was made: `sealgate backup`", "yellow")
+    return Text(f"the last one {shown(read.last_backup)}, "
+                f"{_duration((read.at - read.last_backup).total_seconds())} ago")
 
 
 def _processes(ready: Mapping[str, int] | None) -> str:

@@ -78,10 +78,11 @@ class _Shape(BaseModel):
 
 
 class Payee(_Shape):
-    """Who is paid."""
+    """Who is paid in a batch. Each payee has an amount, or none has; the amounts add up to the total."""
 
     name: Name
     account: Account
+    amount: Amount | None = None
 
 
 class Payment(_Shape):
@@ -111,7 +112,10 @@ class Batch(_Shape):
     def transaction(self) -> linked.Transaction:
         """INPUT_MALFORMED for what the schema cannot say."""
         return linked.Batch.of(_money(self.total, self.currency),
-                               [linked.Payee.of(one.name, one.account) for one in self.payees])
+                               [self._payee(one) for one in self.payees])
+
+    def _payee(self, one: Payee) -> linked.Payee:
+        return linked.Payee.of(one.name, one.account, None if one.amount is None else _money(one.amount, self.currency))
 
 
 def _which(value: Any) -> str:

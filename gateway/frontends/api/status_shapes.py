@@ -66,3 +66,4 @@ class StatusShown(BaseModel):
     not_asked: list[str] | None = Field(description="Directories and stampers that are left alone after failures")
     expiring: list[ExpiryShown]
     disks: list[DiskShown]
+    last_backup: datetime | None = Field(None, description="null: the audit log has none")

@@ -57,6 +57,7 @@ def _mail(context: Context, invitation: Invitation, address: str, now: datetime)
     identifier = new_message_id(token_hex(16), context.identity.hostname)
     octets = compose(letter, Heading(
         invitation.sender, (address,), identifier.partition(b":")[2].strip().decode("ascii"), now,
+        fallbacks.letters.letterhead.sender,
         more=(b"Auto-Submitted: auto-generated\r\n",)))
     origin = Origin(ours=True, client=invitation.client, received_at=now, incident=token_hex(8), listener="invite")
     return Mail(octets, Envelope(invitation.sender, (Recipient(address),)), origin)

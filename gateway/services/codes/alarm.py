@@ -45,7 +45,7 @@ class Alarm:
             "reference": issued.reference, "issued_at": issued.at, "answered_at": at})
         message_id = self.returns.message_id(identifier if proven else f"{identifier[:30]}-d")
         octets = compose(letter, Heading(
-            self.from_, (self.to,), f"<{message_id}>", at,
+            self.from_, (self.to,), f"<{message_id}>", at, self.writer.letterhead.sender,
             more=(b"Auto-Submitted: auto-generated\r\n", b"Importance: high\r\n" if proven else b"")))
         # Its rule lets it leave unencrypted, so it needs a client that no SMTP connection can be.
         origin = Origin(ours=True, client=GATEWAY_CLIENT, received_at=at, incident=secrets.token_hex(8),

@@ -7,6 +7,7 @@ of octets:
     kind "none":     nothing more
     kind "payment":  amount in minor units | currency | payee's name | payee's account
     kind "batch":    total in minor units | currency | name and account of each payee, sorted
+    kind "amounts":  total in minor units | currency | name, account and amount in minor units of each payee, sorted
 
 Keys: one for codes, one for digests of transactions, each HMAC-SHA-256(secret, its label). The code is the HMAC as an
 integer of 256 bits, modulo 10^digits: of 10^10 codes none is likelier than another by more than one part in 2^222.
@@ -76,8 +77,11 @@ def _of(transaction: Transaction | None) -> Iterator[bytes]:
             yield from (b"payment", b"%d" % amount.minor, amount.currency.encode(), payee.name.encode(),
                         payee.account.encode())
         case Batch(total, payees):
-            yield from (b"batch", b"%d" % total.minor, total.currency.encode())
+            yield from (b"batch" if payees[0].amount is None else b"amounts", b"%d" % total.minor,
+                        total.currency.encode())
             for one in payees:
                 yield from (one.name.encode(), one.account.encode())
+                if one.amount is not None:
+                    yield b"%d" % one.amount.minor
         case _:
             assert_never(transaction)

@@ -58,7 +58,8 @@ def write(sender: Sender, row: CodeRow, code: str, transaction: Transaction | No
     letter = sender.writer.write(
         "code", row.language, values(row, code, transaction, now, answers=bool(sender.bounces)))
     octets = compose(letter, Heading(
-        sender.from_, to, f"<{sender.returns.message_id(identifier)}>", now, reply_to=sender.bounces,
+        sender.from_, to, f"<{sender.returns.message_id(identifier)}>", now,
+        sender.writer.letterhead.sender, sender.bounces,
         more=(b"Auto-Submitted: auto-generated\r\n",)))  # RFC 3834 5: no absence note answers it
     path = sender.returns.address(identifier) if sender.bounces else sender.from_
     # Of several addresses none that cannot be had keeps the others from the mail.
@@ -85,7 +86,8 @@ def rehearse(writer: Writer, languages: Iterable[str]) -> None:
     money = Money.of("1234.50", "EUR")
     kinds: tuple[tuple[str, Transaction | None], ...] = (
         ("login", None), ("another", None), ("payment", Payment(money, payees[0])),
-        ("payment", Batch.of(money, payees)))
+        ("payment", Batch.of(money, payees)),
+        ("payment", Batch.of(money, [replace(one, amount=Money.of("617.25", "EUR")) for one in payees])))
     wrong: dict[str, None] = {}  # in order, each once
     for language in languages:
         for (purpose, transaction), bounces, sends in product(kinds, (False, True), (1, 2)):
@@ -128,9 +130,10 @@ def values(row: CodeRow, code: str, transaction: Transaction | None, now: dateti
 def _transaction_values(transaction: Transaction | None, language: str) -> Mapping[str, object]:
     match transaction:
         case Payment(amount, payee):
-            return {"kind": "payment", "amount": _amount(amount, language), "payees": [_shown(payee)]}
+            return {"kind": "payment", "amount": _amount(amount, language), "payees": [_shown(payee, language)]}
         case Batch(total, payees):
-            return {"kind": "batch", "amount": _amount(total, language), "payees": [_shown(one) for one in payees]}
+            return {"kind": "batch", "amount": _amount(total, language),
+                    "payees": [_shown(one, language) for one in payees]}
         case None:
             return {"kind": "none", "amount": "", "payees": []}
         case _:
@@ -147,7 +150,8 @@ def _amount(money: Money, language: str) -> str:
     return f"{format_decimal(money.decimal, pattern, locale)}\N{NO-BREAK SPACE}{money.currency}"
 
 
-def _shown(payee: Payee) -> Mapping[str, str]:
+def _shown(payee: Payee, language: str) -> Mapping[str, str]:
     account = payee.account
     groups = [account[start:start + 4] for start in range(0, len(account), 4)]
-    return {"name": payee.name, "account": " ".join(groups) if _IBAN.fullmatch(account) else account, "amount": ""}
+    return {"name": payee.name, "account": " ".join(groups) if _IBAN.fullmatch(account) else account,
+            "amount": "" if payee.amount is None else _amount(payee.amount, language)}

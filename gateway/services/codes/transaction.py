@@ -81,16 +81,17 @@ class Money:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Payee:
-    """Make one with `Payee.of`. `account`: IBAN or what the bank has for it."""
+    """Make one with `Payee.of`. `account`: IBAN or what the bank has for it; `amount`: if a batch has some."""
 
     name: str
     account: str
+    amount: Money | None = None
 
     @classmethod
-    def of(cls, name: str, account: str) -> "Payee":
+    def of(cls, name: str, account: str, amount: Money | None = None) -> "Payee":
         """In the one spelling. INPUT_MALFORMED for what is empty, too long or not printable; never with what it is."""
         return cls(_text("payee", name, NAME_CHARACTERS_MAX),
-                   _text("account", account, ACCOUNT_CHARACTERS_MAX).replace(" ", "").translate(_CAPITALS))
+                   _text("account", account, ACCOUNT_CHARACTERS_MAX).replace(" ", "").translate(_CAPITALS), amount)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -103,17 +104,28 @@ class Payment:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Batch:
-    """Several payments that the customer consents to at once: what they come to, and to whom. Order does not count."""
+    """Several payments that the customer consents to at once: what they come to, and to whom. Order does not count.
+
+    Either every payee has an amount, or none has one. With amounts, two equal entries are two payments.
+    """
 
     total: Money
     payees: tuple[Payee, ...]
 
     @classmethod
     def of(cls, total: Money, payees: Sequence[Payee]) -> "Batch":
-        """INPUT_MALFORMED for no payee, or more than PAYEES_MAX."""
+        """INPUT_MALFORMED for no payee, more than PAYEES_MAX, or amounts that do not add up to the total."""
         if not 1 <= len(payees) <= PAYEES_MAX:
             raise GatewayError(Reason.INPUT_MALFORMED, f"payees: 1 to {PAYEES_MAX}")
-        return cls(total, tuple(sorted(set(payees), key=lambda one: (one.name, one.account))))
+        amounts = [one.amount for one in payees if one.amount is not None]
+        if not amounts:
+            return cls(total, tuple(sorted(set(payees), key=lambda one: (one.name, one.account))))
+        if len(amounts) < len(payees):
+            raise GatewayError(Reason.INPUT_MALFORMED, "payees: an amount for each, or for none")
+        if {one.currency for one in amounts} != {total.currency} or sum(one.minor for one in amounts) != total.minor:
+            raise GatewayError(Reason.INPUT_MALFORMED, "payees: the amounts do not add up to the total")
+        return cls(total, tuple(sorted(
+            payees, key=lambda one: (one.name, one.account, one.amount.minor if one.amount is not None else 0))))
 
 
 Transaction = Payment | Batch

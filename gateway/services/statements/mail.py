@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from gateway.letters.compose import Attachment, Heading, compose
+from gateway.letters.letterhead import Letterhead
 from gateway.letters.write import Writer
 from gateway.model.lookup import Customer
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
@@ -43,7 +44,7 @@ def write(sender: Sender, run: RunRow, spec: Spec, row: Row, item: ItemRow, cust
                                  values(run.name, spec, row, customer))
     attachments = () if document is None else (Attachment(filename(spec, row), _PDF, document),)
     octets = compose(letter, Heading(
-        sender.from_, to, f"<{message_id}>", dated,
+        sender.from_, to, f"<{message_id}>", dated, sender.writer.letterhead.sender,
         more=(b"Auto-Submitted: auto-generated\r\n",)),  # RFC 3834 5
         attachments, seed=message_id.encode("ascii"))
     path = sender.returns.address(identifier) if sender.bounces else sender.from_
@@ -58,9 +59,14 @@ def values(run: str, spec: Spec, row: Row, customer: Customer) -> Mapping[str, o
             "version": row.version, "row": row.values, "values": spec.values}
 
 
-def document_values(spec: Spec, row: Row, customer: Customer) -> Mapping[str, object]:
-    """What the templates of the document may name: the columns of the row before the words of the run."""
-    return {"name": customer.name, "customer": customer.number, "account": row.account, "period": spec.period,
+def document_values(letterhead: Letterhead, language: str, spec: Spec, row: Row, customer: Customer
+                    ) -> Mapping[str, object]:
+    """What the templates of the document may name: the columns of the row take precedence over the words of the run,
+
+    and these over the letterhead.
+    """
+    return {"bank": letterhead.bank, "colour": letterhead.colour, "contact": letterhead.contact_in(language),
+            "name": customer.name, "customer": customer.number, "account": row.account, "period": spec.period,
             "version": row.version, **spec.values, **row.values}
 
 

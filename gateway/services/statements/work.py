@@ -253,8 +253,10 @@ class _Work:
         spec, documents = self.spec.documents, self.tools.documents
         try:
             if spec.directory is None:
-                return documents.make(spec.template, mails.language(self.tools.sender, self.spec, row),
-                                      mails.document_values(self.spec, row, customer), dated)
+                sender = self.tools.sender
+                language = mails.language(sender, self.spec, row)
+                return documents.make(spec.template, language, mails.document_values(
+                    sender.writer.letterhead, language, self.spec, row, customer), dated)
             octets = read_document(documents, spec.directory, row.document)
         except GatewayError as trouble:
             if trouble.retry:

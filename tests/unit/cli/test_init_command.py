@@ -66,11 +66,19 @@ def test_the_first_mail_is_signed_and_encrypted(home) -> None:
     assert b"Hello Anna" in content
 
 
+def test_heads_of_the_audit_log_are_signed(home) -> None:
+    assert run("init", *arguments()).code == 0
+    head = run("audit", "head")
+    assert (head.code, "\n\n\u2014 " in head.out) == (0, True), head.err
+    (home / "head.txt").write_text(head.out, "utf-8")
+    assert run("audit", "verify", "--head", str(home / "head.txt")).code == 0
+
+
 def test_secrets_are_for_their_owner_alone(home) -> None:
     assert run("init", *arguments(test_customer=CUSTOMER)).code == 0
     secrets = [*home.glob("keys/*.key.pem"), *home.glob("test/*.key.pem"), home / "test/customer.p12",
                home / "backup.secret", home / "sealgate.db"]
-    assert len(secrets) == 9
+    assert len(secrets) == 10
     assert {stat.S_IMODE(one.stat().st_mode) for one in secrets} == {0o600}
     assert {stat.S_IMODE((home / name).stat().st_mode) for name in ("keys", "test")} == {0o700}
 

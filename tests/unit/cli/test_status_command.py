@@ -1,7 +1,7 @@
 """`sealgate status`: the state on one screen. Truth: what was stored, and what runs."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from typer.testing import CliRunner
@@ -46,7 +46,15 @@ def test_nothing_runs(bank) -> None:
     assert "Mail last hour: taken 1" in lines
     assert "last day: taken 2" in lines
     assert "Held hold: none" in lines
+    assert "Backup none was made: `sealgate backup`" in lines
     assert any(line.startswith(f"Disk {bank.home}: ") and line.endswith(" free") for line in lines)
+
+
+def test_the_last_backup_is_shown(bank) -> None:
+    assert CliRunner().invoke(app, ["backup", str(bank.home / "backup.tar")]).exit_code == 0
+    assert "the last one 20" in run().stdout
+    made_at = datetime.fromisoformat(json.loads(run("--json").stdout)["last_backup"])
+    assert SystemClock().now() - made_at < timedelta(minutes=1)
 
 
 def test_without_a_database_the_rest_is_shown(bank) -> None:

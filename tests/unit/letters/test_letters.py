@@ -42,7 +42,7 @@ def test_the_banks_own_are_called_in_either_way_and_take_precedence(tmp_path: Pa
     assert (found.write("code", "de", VALUES).subject, found.write("code", "de", VALUES).html) == ("D", None)
     assert (found.write("code", "en", VALUES).subject, found.write("code", "en", VALUES).html) == (
         "Your one-time code", "<p>own</p>")
-    assert found.write("bill", "en", VALUES).subject == "Your statement for 2026-10"
+    assert found.write("bill", "en", VALUES).subject == "Your statement for October 2026"
     assert "it" in found.languages("code")
     assert [found.has("code", one) for one in ("it", "it-CH", "de-AT", "xx")] == [True, True, True, False]
     assert not found.has("statement", "it")

@@ -24,6 +24,9 @@ PAYMENT = replace(LOGIN, purpose="payment", digits=8, transaction=Payment(
     Money.of("1234.50", "EUR"), Payee.of("Stadtwerke Köln", "DE89 3704 0044 0532 0130 00")))
 BATCH = replace(LOGIN, purpose="payment", digits=10, transaction=Batch.of(
     Money.of("100000", "JPY"), [Payee.of("B", "de03"), Payee.of("A", "DE02")]))
+AMOUNTS = replace(LOGIN, purpose="payment", digits=8, transaction=Batch.of(
+    Money.of("3.00", "EUR"),
+    [Payee.of("B", "de03", Money.of("1", "EUR")), Payee.of("A", "DE02", Money.of("2", "EUR"))]))
 
 _HEAD = ("0000000f7365616c6761746520636f64652031 00000018356630633262376139306465346631633262376139306465"
          "00000010000102030405060708090a0b0c0d0e0f 000000053130303031")
@@ -49,7 +52,8 @@ def test_vectors(name: str) -> None:
     assert derived(KEYS, linked) == code
 
 
-def test_openssl_makes_the_same_code() -> None:
+@pytest.mark.parametrize("linked", [PAYMENT, AMOUNTS], ids=["payment", "amounts"])
+def test_openssl_makes_the_same_code(linked: Linked) -> None:
     need("openssl", "openssl")
 
     def mac(key: bytes, octets: bytes) -> bytes:
@@ -58,9 +62,15 @@ def test_openssl_makes_the_same_code() -> None:
             input=octets, capture_output=True, check=True)
         return done.stdout
 
-    number = int.from_bytes(mac(mac(SECRET, b"one-time code"), canonical(PAYMENT)), "big")
-    assert f"{number % 10**8:08d}" == derived(KEYS, PAYMENT)
-    assert mac(mac(SECRET, b"transaction"), canonical(PAYMENT)) == digest(KEYS, PAYMENT)
+    number = int.from_bytes(mac(mac(SECRET, b"one-time code"), canonical(linked)), "big")
+    assert f"{number % 10**8:08d}" == derived(KEYS, linked)
+    assert mac(mac(SECRET, b"transaction"), canonical(linked)) == digest(KEYS, linked)
+
+
+def test_the_form_of_a_batch_with_amounts() -> None:
+    assert canonical(AMOUNTS) == bytes.fromhex(
+        _HEAD + _PAYMENT_WORD + " 0000000138 00000007616d6f756e7473 00000003333030 00000003455552"
+        " 0000000141 0000000444453032 00000003323030 0000000142 0000000444453033 00000003313030")
 
 
 @pytest.mark.parametrize("change", [

@@ -129,3 +129,22 @@ def test_a_batch_has_as_many_payees_as_a_mail_can_show(count, right) -> None:
         assert len(Batch.of(Money.of("1", "EUR"), payees).payees) == count
     else:
         refused(lambda: Batch.of(Money.of("1", "EUR"), payees))
+
+
+def euros(text: str) -> Money:
+    return Money.of(text, "EUR")
+
+
+def test_with_amounts_two_equal_entries_are_two_payments() -> None:
+    a, b = Payee.of("A", "DE02", euros("1")), Payee.of("A", "DE02", euros("2"))
+    assert Batch.of(euros("4"), [a, b, a]) == Batch.of(euros("4"), [b, a, a])
+    assert len(Batch.of(euros("4"), [a, b, a]).payees) == 3
+
+
+@pytest.mark.parametrize(("payees", "words"), [
+    ([Payee.of("A", "1", Money.of("1", "EUR")), Payee.of("B", "2")], "an amount for each, or for none"),
+    ([Payee.of("A", "1", Money.of("1", "EUR")), Payee.of("B", "2", Money.of("1", "EUR"))], "do not add up"),
+    ([Payee.of("A", "1", Money.of("3", "USD"))], "do not add up"),
+])
+def test_amounts_that_do_not_make_the_total_are_refused(payees, words) -> None:
+    assert words in refused(lambda: Batch.of(euros("3"), payees))

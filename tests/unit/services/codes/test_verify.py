@@ -11,6 +11,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.ports.services.codes import CodeState
 from gateway.services.codes.order import Issued, Verdict
 from gateway.services.codes.transaction import Batch, Money, Payee, Payment, Transaction
+from tests.support.codes import parts
 from tests.unit.services.codes.conftest import CLIENT, PAID, Office
 
 
@@ -68,6 +69,21 @@ def test_a_batch_is_its_total_and_its_payees(office: Office) -> None:
                     Batch.of(total, [*payees, Payee.of("C", "DE04")])):
         assert tried(office, batch, None, changed).reason is Reason.CODE_CHANGED
     assert tried(office, batch, None, Batch.of(Money.of("30.00", "EUR"), payees[::-1])).valid
+
+
+def test_in_a_batch_with_amounts_each_amount_counts(office: Office) -> None:
+    def batch(*amounts: str) -> Batch:
+        return Batch.of(Money.of("30", "EUR"), [
+            Payee.of(name, name, Money.of(amount, "EUR")) for name, amount in zip("AB", amounts, strict=True)])
+
+    issued = office.codes.issue(CLIENT, office.order(transaction=batch("10", "20")))
+    for form in parts(office.mails()[-1]).values():
+        assert "10.00\N{NO-BREAK SPACE}EUR" in form
+        assert "20.00\N{NO-BREAK SPACE}EUR" in form
+    without = Batch.of(Money.of("30", "EUR"), [Payee.of("A", "A"), Payee.of("B", "B")])
+    for changed in (batch("20", "10"), batch("15", "15"), without):
+        assert tried(office, issued, None, changed).reason is Reason.CODE_CHANGED
+    assert tried(office, issued, None, batch("10", "20")).valid
 
 
 def test_the_code_of_one_order_is_not_that_of_the_next(office: Office, issued: Issued) -> None:
