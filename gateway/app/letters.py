@@ -8,6 +8,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.letters.letterhead import Letterhead
 from gateway.letters.logo import OCTETS_MAX, checked
 from gateway.letters.write import Writer
+from gateway.services.statements.pages.wording import Wording
 from gateway.settings import Settings
 
 
@@ -23,6 +24,11 @@ def letterhead(settings: Settings) -> Letterhead:
     return Letterhead(
         bank.name or bank.domains[0], contact.text, zone, bank.short_name, contact.telephone, contact.web,
         bank.colours.light, bank.colours.dark, _logo(bank.logo) if bank.logo is not None else b"")
+
+
+def wording(settings: Settings) -> Wording:
+    """Of the pages of pre-flights and reports: in the language and in the name of the bank."""
+    return Wording(settings.bank.language, letterhead(settings))
 
 
 def _logo(path: Path) -> bytes:

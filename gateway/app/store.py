@@ -68,6 +68,7 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
     held = settings.hold
     database = schema.open_database(settings.postgresql or settings.database, settings.database_id)
     demand(database, settings)
+    database.called = called(settings)
     spool = Spool(evidence_spool(settings))
     try:
         spool.prepare()
@@ -99,6 +100,11 @@ def open_store(settings: Settings, clock: Clock | None = None) -> Store:
         policy_sets=DbPolicySets(database),
         legal_holds=DbLegalHolds(database),
     )
+
+
+def called(settings: Settings) -> frozenset[str]:
+    """The clients that get webhooks."""
+    return frozenset(client.name for client in settings.clients if client.callback_url)
 
 
 def shared_clock(database: Database, clock: Clock | None = None) -> Clock:

@@ -3,28 +3,37 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.adapters.files.partner_tokens import make_token
+from gateway.adapters.files.partner_tokens import end_former, make_token
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Settings
 from gateway.strictyaml import nearest
 
 
-def client_token(settings: Settings, name: str) -> str:
-    """A new token for a client; from the next reload on it has no other. USAGE."""
-    return _token("clients", "client", {one.name: one.token_file for one in settings.clients}, name)
+def client_token(settings: Settings, name: str, *, keep: bool = False) -> str:
+    """A new token for a client, valid from the next reload on. `keep`: the present one stays valid, too. USAGE."""
+    return make_token(_client_file(settings, name), keep=keep)
+
+
+def end_former_token(settings: Settings, name: str) -> bool:
+    """From the next reload on a client has its newest token only; whether there was another one. USAGE."""
+    return end_former(_client_file(settings, name))
+
+
+def _client_file(settings: Settings, name: str) -> Path:
+    return _file("clients", "client", {one.name: one.token_file for one in settings.clients}, name)
 
 
 def partner_token(settings: Settings, name: str) -> str:
     """A new token for a partner; from the next reload on it has no other. USAGE."""
     partners = settings.http.partners if settings.http is not None else ()
-    return _token("http.partners", "partner", {one.name: one.token_file for one in partners}, name)
+    return make_token(_file("http.partners", "partner", {one.name: one.token_file for one in partners}, name))
 
 
-def _token(section: str, what: str, files: Mapping[str, Path | None], name: str) -> str:
+def _file(section: str, what: str, files: Mapping[str, Path | None], name: str) -> Path:
     if name not in files:
         remedy = nearest(name, files) or f"see `{section}` in the settings"
         raise GatewayError(Reason.USAGE, f"`{section}` has no {what} `{name}`: {remedy}")
     path = files[name]
     if path is None:
         raise GatewayError(Reason.USAGE, f"{what} `{name}` has no `token_file` in the settings. Set it first")
-    return make_token(path)
+    return path

@@ -9,9 +9,9 @@ import typer
 
 from gateway import app as composition
 from gateway.app.audit.recorded import recorded
-from gateway.app.tokens import client_token
+from gateway.app.tokens import client_token, end_former_token
 from gateway.cli import context, listing, secret
-from gateway.cli.context import reporting_errors, say
+from gateway.cli.context import USAGE, fail, reporting_errors, say
 from gateway.cli.listing import Json, Output, OutputOption, output_of
 from gateway.model.audit.acts import Act
 
@@ -47,14 +47,31 @@ def add(
 
 
 @group.command()
-def token(name: Annotated[str, typer.Argument(metavar="CLIENT", help="as in `clients` of the settings")]) -> None:
+def token(
+    name: Annotated[str, typer.Argument(metavar="CLIENT", help="as in `clients` of the settings")],
+    keep: Annotated[bool, typer.Option("--keep", help="the present token stays valid, until --end-former")] = False,
+    end_former: Annotated[bool, typer.Option("--end-former", help="generate none; end the token before the newest"
+                                             )] = False,
+) -> None:
     """Generate a client's token for `api` and print it once. `token_file` stores its SHA-256; the old token expires.
 
+    To change it without an interruption: --keep, reload, change the client, --end-former, reload.
+
     Example: sealgate client token online-banking
+
+    Example: sealgate client token online-banking --keep
     """
     settings = context.settings()
-    with reporting_errors(), recorded(settings, Act("client.token", name)):
-        made = client_token(settings, name)
+    if end_former:
+        if keep:
+            fail("use --keep or --end-former, not both", USAGE)
+        with reporting_errors(), recorded(settings, Act("client.token", name, {"former_ended": True})):
+            ended = end_former_token(settings, name)
+        say(f"sealgate: client {name}: the former token ends with the next `sealgate reload`" if ended else
+            f"sealgate: client {name} has no former token")
+        return
+    with reporting_errors(), recorded(settings, Act("client.token", name, {"former_kept": keep})):
+        made = client_token(settings, name, keep=keep)
     print(made)
     say(f"sealgate: client {name} has a new token. Run `sealgate reload` to activate it")
     if not next(one for one in settings.clients if one.name == name).scopes:

@@ -1,5 +1,6 @@
 """docs/api.md: its commands and its Python run as they stand there, at a real process. Truth: the page."""
 
+import base64
 import os
 import re
 import subprocess
@@ -9,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.web.callback import DEADLINE_S, signature
+from gateway.adapters.web.callback import DEADLINE_S, webhook_signature
 from gateway.app.codes.callbacks import BACKOFF_S, CLIENTS_AT_ONCE_MAX
 from gateway.app.processes.api import DEADLINE_S as REQUEST_S
 from tests.support.api_service import ROOT, Api, api
 
 PAGES = ("api", "api-operation", "api-reference", "api-callbacks")
 PAGE = "\n".join((ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in PAGES)
+PYTHON = (ROOT / "docs" / "api-python.md").read_text("utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -24,7 +26,8 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with api(tmp_path_factory.mktemp("page") / "bank") as running:
+    with api(tmp_path_factory.mktemp("page") / "bank", lambda text: text.replace(
+            "scopes: [codes]", "scopes: [codes, statements, operate, release, audit]")) as running:
         yield running
 
 
@@ -40,7 +43,10 @@ def test_the_commands(service: Api, tmp_path: Path) -> None:
 
 
 def test_the_python(service: Api, tmp_path: Path) -> None:
-    example = blocks("python")[0]
+    """Each block of the pages that uses the client, in order, at a real process."""
+    every = (*blocks("python"), *re.findall(r"(?s)```python\n(.*?)```", PYTHON))
+    own = [block for block in every if "is_sealgates" not in block]
+    example = "\n".join([f"import sys; sys.path.insert(0, {str(ROOT / 'clients' / 'python' / 'src')!r})", *own])
     environment = {**os.environ, "BASE": service.base, "TOKEN": service.system().token}
     ran = subprocess.run([sys.executable, "-I", "-W", "error", "-c", example], cwd=tmp_path, env=environment,
                          check=False, capture_output=True, text=True, timeout=60)
@@ -49,16 +55,19 @@ def test_the_python(service: Api, tmp_path: Path) -> None:
 
 def test_the_check_of_a_signature() -> None:
     names: dict[str, object] = {}
-    exec(blocks("python")[1], names)
+    exec(next(block for block in blocks("python") if "is_sealgates" in block), names)
     check = names["is_sealgates"]
     assert callable(check)
-    secret, body = b"s" * 32, b'{"event": "x"}'
-    made = signature(secret, 1_000_000, body)
-    assert check(secret, made, body, now=1_000_299)
-    assert not check(secret, made, body, now=1_000_300)
-    assert not check(secret, made, body + b" ", now=1_000_000)
-    assert not check(b"t" * 32, made, body, now=1_000_000)
-    assert not check(secret, made.replace("t=1000000", "t=1000001"), body, now=1_000_001)
+    key, body = b"s" * 32, b'{"event": "x"}'
+    secret = f"whsec_{base64.b64encode(key).decode()}"
+    made = webhook_signature(key, "x", 1_000_000, body)
+    fields = {"webhook-id": "x", "webhook-timestamp": "1000000", "webhook-signature": f"v1,AAAA {made}"}
+    assert check(secret, fields, body, now=1_000_299)
+    assert not check(secret, fields, body, now=1_000_300)
+    assert not check(secret, fields, body + b" ", now=1_000_000)
+    assert not check(secret.replace("c", "d"), fields, body, now=1_000_000)
+    assert not check(secret, fields | {"webhook-timestamp": "1000001"}, body, now=1_000_001)
+    assert not check(secret, fields | {"webhook-id": "y"}, body, now=1_000_001)
 
 
 def test_every_path_stands_there(service: Api) -> None:

@@ -17,7 +17,7 @@ from gateway.adapters.db.tables.mail import customer
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError, Reason
 from gateway.model.record import EvidenceRecord
-from gateway.ports.services.requests import Answered
+from gateway.ports.services.requests import KEPT, Answered
 from tests.support.databases import open_database, read, written
 from tests.support.forks import context
 from tests.unit.adapters.test_spool import RECORD
@@ -33,8 +33,8 @@ MADE = Answered(201, '{"id": "x"}')
 class Acting(DbRequests):
     """Of work that acts at once: from then on the claim counts."""
 
-    def begin(self, key: str, digest: str) -> Answered | str:
-        claim = super().begin(key, digest)
+    def begin(self, key: str, digest: str, kept: timedelta = KEPT) -> Answered | str:
+        claim = super().begin(key, digest, kept)
         if isinstance(claim, str):
             self._database.write(lambda _: None, acts=True)
         return claim
@@ -245,3 +245,14 @@ def test_what_is_old_is_forgotten(book: DbRequests, clock, database, monkeypatch
 
 def test_a_database_that_is_gone_says_so(dead_database, clock) -> None:
     assert refused(DbRequests(dead_database, clock), "k", "d", Reason.STORE_UNAVAILABLE).retry
+
+
+def test_an_answer_counts_as_long_as_it_is_kept(database, clock) -> None:
+    book, day = Acting(database, clock), timedelta(hours=24)
+    book.answer(book.begin("k", "d", day), MADE)
+    clock.at += day
+    assert book.begin("k", "d", day) == MADE
+    refused(book, "k", "other", Reason.REQUEST_KEY_CONFLICT)
+    clock.forward(seconds=1)
+    claim = book.begin("k", "other", day)
+    assert isinstance(claim, str)

@@ -1,12 +1,15 @@
 """The contract of StatementStore, over both kinds of database. Truth: each sentence of ports/services/statements/."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from gateway.adapters.db.engine.claim_owner import here
 from gateway.adapters.db.statements.store import statement_store
+from gateway.adapters.db.tables.api import callback
 from gateway.adapters.db.tables.statements import statement_chunk
 from gateway.errors import GatewayError, Reason
 from gateway.ports.services.statements.rows import Chunk, Delivery, ItemState, NewItem, RunRow, RunState, Settlement
@@ -61,6 +64,28 @@ def test_runs_come_newest_first_and_by_client(store) -> None:
         rest = store.runs.runs(before=(NOW + timedelta(seconds=number), last))
         order = ["r2", "r1", "r11", "r0"]
         assert [one.id for one in rest] == order[order.index(last) + 1:]
+
+
+def test_a_change_of_a_run_is_filed_for_its_client_once(store, database) -> None:
+    database.called = frozenset({"c0"})
+    for number in range(2):
+        store.runs.add(a_run(f"run{number}", client=f"c{number}", state=RunState.NEW))
+        store.runs.change(f"run{number}", (RunState.NEW,), RunState.PLANNING)
+        store.runs.begin(f"run{number}", 0, NOW)
+        for _ in range(2):
+            store.runs.change(f"run{number}", (RunState.RUNNING, RunState.PAUSED), RunState.PAUSED,
+                              reason="run.changed")
+        store.runs.change(f"run{number}", (RunState.PAUSED,), RunState.RUNNING)
+        for _ in range(2):
+            assert store.runs.finish(f"run{number}", NOW)
+    with database.read() as connection:
+        rows = connection.execute(select(callback).order_by(callback.c.id)).all()
+    bodies = [json.loads(row.body) for row in rows]
+    filed = [(row.client, row.kind, body["state"], body.get("reason"))
+             for row, body in zip(rows, bodies, strict=True)]
+    assert filed == [
+        ("c0", "run.started", "running", None), ("c0", "run.paused", "paused", "run.changed"),
+        ("c0", "run.resumed", "running", None), ("c0", "run.done", "done", None)]
 
 
 def test_a_run_moves_only_from_where_it_is(store) -> None:

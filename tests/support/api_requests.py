@@ -27,7 +27,7 @@ SCOPES = ("codes", "statements", "operate", "release", "audit")
 
 def callers(**scopes: tuple[str, ...]) -> Callers:
     """Clients whose token is their name."""
-    return Callers([Caller(KnownPartner(name.replace("_", "-"), token_digest(f"Bearer {name.replace('_', '-')}")),
+    return Callers([Caller(KnownPartner(name.replace("_", "-"), (token_digest(f"Bearer {name.replace('_', '-')}"),)),
                            frozenset(those)) for name, those in scopes.items()])
 
 

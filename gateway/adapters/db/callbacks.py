@@ -22,6 +22,9 @@ _DUE: Final = (
     select(_c.id, _c.event, _c.client, _c.subject, _c.kind, _c.body, _c.at, _c.tries)
     .where(_c.due_at <= bindparam("now"), _c.client.not_in(bindparam("without", expanding=True)), _FIRST)
     .order_by(_c.id).limit(bindparam("count")))
+_INSERT: Final[dict[str, Any]] = {
+    name: dialect.insert(callback).on_conflict_do_nothing(index_elements=["event"]).returning(_c.id)
+    for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))}
 _ANY_DUE: Final = select(_c.id).where(_c.due_at <= bindparam("now")).limit(1)
 
 
@@ -30,18 +33,10 @@ class DbCallbacks:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._file = _insert_unless_there(database)
 
     def file(self, *events: Event) -> int:
         """See Callbacks."""
-        rows = [{"event": event_id(event), "client": event.client, "subject": event.subject, "kind": event.kind,
-                 "body": body(event), "at": micros(event.at), "due_at": micros(event.at), "tries": 0}
-                for event in events]
-
-        def work(connection: Connection) -> int:
-            return sum(connection.scalar(self._file, row) is not None for row in rows)
-
-        return self._database.write(work) if rows else 0
+        return self._database.write(lambda connection: file_events(connection, *events)) if events else 0
 
     def due(self, now: datetime, limit: int, without: Collection[str] = ()) -> tuple[Call, ...]:
         """See Callbacks. 10 us where nothing is due: one step into an index."""
@@ -79,7 +74,10 @@ def body(event: Event) -> str:
                        "at": event.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"), **event.data})
 
 
-def _insert_unless_there(database: Database) -> Executable:
-    dialect: Any = postgresql if database.writers.dialect.name == "postgresql" else sqlite
-    made: Executable = dialect.insert(callback).on_conflict_do_nothing(index_elements=["event"]).returning(_c.id)
-    return made
+def file_events(connection: Connection, *events: Event) -> int:
+    """Files events in the transaction of what they report; how many of them were not filed before."""
+    statement = _INSERT[connection.dialect.name]
+    rows = [{"event": event_id(event), "client": event.client, "subject": event.subject, "kind": event.kind,
+             "body": body(event), "at": micros(event.at), "due_at": micros(event.at), "tries": 0}
+            for event in events]
+    return sum(connection.scalar(statement, row) is not None for row in rows)

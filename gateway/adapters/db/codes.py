@@ -118,7 +118,7 @@ class DbCodes:
                 _note(connection, code_id, f"{_FAILED}{row.tries}", now)
             return Tried(row, CodeState.DEAD if last else CodeState.LIVE, fault)
 
-        return self._database.write(work, alone=_ALONE)
+        return self._database.write(work, alone=_ALONE, acts=True)
 
     def end(self, code_id: str, state: CodeState) -> bool:
         """See CodeStore."""

@@ -20,10 +20,9 @@ from gateway.adapters.db.tables.api import request
 from gateway.adapters.db.tables.mail import micros, moment
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
-from gateway.ports.services.requests import Answered
+from gateway.ports.services.requests import KEPT, Answered
 
 LEASE: Final = timedelta(minutes=15)  # as the journal's; a request is cut off long before
-KEPT: Final = timedelta(days=3)  # who repeats a request does so within minutes
 FORGET_MAX: Final = 10_000  # rows at once, so that no caller waits long for it
 
 _r = request.c
@@ -44,6 +43,7 @@ class _Claim:
     digest: str
     token: str
     at: datetime
+    kept: timedelta
 
     @property
     def alone(self) -> str:
@@ -60,10 +60,10 @@ class DbRequests:
         self._clock = clock
         self._evidence = evidence
 
-    def begin(self, key: str, digest: str) -> Answered | str:
+    def begin(self, key: str, digest: str, kept: timedelta = KEPT) -> Answered | str:
         """See Requests. A new claim shares the commit of the act that the request stands for (Database.write)."""
         self._database.attend()
-        claim = _Claim(key, digest, secrets.token_hex(16), self._clock.now())
+        claim = _Claim(key, digest, secrets.token_hex(16), self._clock.now(), kept)
         with self._database.read() as connection:
             known = connection.execute(_FOUND, {"wanted": key}).first() is not None
         if known:
@@ -84,7 +84,7 @@ class DbRequests:
                                         "token": claim.token, "at": micros(claim.at)})
             return None
         since = moment(found.at)
-        if claim.at - since <= KEPT:
+        if claim.at - since <= claim.kept:
             if found.digest != claim.digest:
                 raise GatewayError(Reason.REQUEST_KEY_CONFLICT)
             if found.status is not None:

@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from gateway.adapters.web.callback import CallbackHttp
+from gateway.app.store import called
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.telemetry import metrics
@@ -37,7 +38,7 @@ def filing(settings: Settings, book: Callbacks) -> EventSink:
 
     GatewayError STORE_UNAVAILABLE (retry).
     """
-    subscribers = frozenset(client.name for client in settings.clients if client.callback_url)
+    subscribers = called(settings)
 
     def sink(events: Sequence[CodeEvent]) -> None:
         book.file(*(_event(one) for one in events if one.client in subscribers))

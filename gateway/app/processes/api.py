@@ -14,15 +14,17 @@ import structlog
 from gateway.adapters.db.callbacks import DbCallbacks
 from gateway.adapters.db.requests import DbRequests
 from gateway.adapters.files.mac_secret import mac_secret
-from gateway.adapters.files.partner_tokens import read_digest
+from gateway.adapters.files.partner_tokens import read_digests
 from gateway.adapters.files.reader import read_below
 from gateway.app import Gateway
 from gateway.app.codes.callbacks import filing
 from gateway.app.codes.service import load_codes
+from gateway.app.letters import wording
 from gateway.app.operation.hold import reject, release
 from gateway.app.operation.status import read_status, status_shown
 from gateway.app.operation.tracing import mail_list
 from gateway.app.statements.runs import statements
+from gateway.app.store import called
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.frontends.api.application import application
@@ -76,7 +78,7 @@ class ApiContext:
         if settings.statements is not None:
             runs = RunDesk(statements(settings, self.gateway.store, self.gateway.clock),
                            reader(settings.statements.sources), self.gateway.clock.now,
-                           settings.statements.postfix_log is not None)
+                           settings.statements.postfix_log is not None, wording(settings))
         return Service(callers=callers_of(settings), requests=self._requests, mac=mac_of(settings), ready=self._ready,
                        codes=codes, runs=runs, mails=mail_list(self.gateway.store),
                        hold=HoldDesk(self.gateway.store.hold, self._release, self._reject),
@@ -101,6 +103,7 @@ class ApiContext:
         """Reloads rules, keys, trust, clients and services; address and database stay. If it fails nothing changes."""
         service = self._service(settings)
         self.gateway.reload(settings)
+        self.gateway.store.database.called = called(settings)
         self.current.service = service
 
     def close(self) -> None:
@@ -128,19 +131,19 @@ def section(settings: Settings) -> Api:
 
 def callers_of(settings: Settings) -> Callers:
     """The clients that may do something over HTTP. One whose token cannot be read has none; the others work."""
-    return Callers([Caller(KnownPartner(client.name, _digest(client), frozenset(client.tls_certificates)),
+    return Callers([Caller(KnownPartner(client.name, _digests(client), frozenset(client.tls_certificates)),
                            frozenset(client.scopes))
                     for client in settings.clients if client.scopes])
 
 
-def _digest(client: Client) -> bytes | None:
+def _digests(client: Client) -> tuple[bytes, ...]:
     if client.token_file is None:
-        return None
+        return ()
     try:
-        return read_digest(client.token_file)
+        return read_digests(client.token_file)
     except GatewayError as error:
         log.critical("client.token_unreadable", client=client.name, detail=error.detail)
-        return None
+        return ()
 
 
 def mac_of(settings: Settings) -> Callable[[bytes], str]:

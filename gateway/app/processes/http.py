@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
-from gateway.adapters.files.partner_tokens import read_digest
+from gateway.adapters.files.partner_tokens import read_digests
 from gateway.app.keys import load_keys
 from gateway.app.measurements import LazyStore, Watcher
 from gateway.app.stampers import embedded
@@ -142,13 +142,13 @@ class _chooser:  # noqa: N801 - a function with what it needs
 
 def _partner(settings: Partner) -> KnownPartner:
     """A partner whose token cannot be read has none; that is logged, and the others work."""
-    token = None
+    tokens: tuple[bytes, ...] = ()
     if settings.token_file is not None:
         try:
-            token = read_digest(settings.token_file)
+            tokens = read_digests(settings.token_file)
         except GatewayError as error:
             log.critical("partner.token_unreadable", partner=settings.name, detail=error.detail)
-    return KnownPartner(settings.name, token, frozenset(settings.tls_certificates))
+    return KnownPartner(settings.name, tokens, frozenset(settings.tls_certificates))
 
 
 def serve_http(settings: Settings, read: Callable[[], Settings]) -> None:

@@ -19,6 +19,7 @@ from gateway.app.codes.callbacks import LOOK_S, Caller, lines_of
 from gateway.app.expiry import ends
 from gateway.app.fallbacks import is_round_due
 from gateway.app.fetch import fetching, web
+from gateway.app.letters import writer
 from gateway.app.retention import Deletion, periods
 from gateway.app.statements.delivered import take_deliveries
 from gateway.app.store import Store, open_store
@@ -183,7 +184,8 @@ class JobsContext:
             if found:
                 hop = SmtpNextHop(settings.next_hops.inbound, hostname=bank.hostname)
                 try:
-                    send_report(report_mail(found, to, postmaster, bank.hostname, now), to, hop)
+                    letters = writer(settings, None, bank.language)
+                    send_report(report_mail(found, to, postmaster, bank.hostname, now, letters), to, hop)
                 finally:
                     hop.close()
         except GatewayError:

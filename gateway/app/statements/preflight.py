@@ -25,6 +25,7 @@ from gateway.adapters.db.certificates.bulk import BulkRevocations, DbBulk
 from gateway.adapters.db.source_sql import fetch
 from gateway.adapters.files.mac_secret import mac_secret
 from gateway.adapters.keys.files import read_secret
+from gateway.app.letters import wording
 from gateway.app.rules import load_rules
 from gateway.app.statements.template_check import tried
 from gateway.app.store import Store, open_store
@@ -45,6 +46,7 @@ from gateway.policy.resolve import used
 from gateway.ports.services.statements.rows import RunRow
 from gateway.services.statements import preflight
 from gateway.services.statements.pages import preflight_page
+from gateway.services.statements.pages.wording import Wording
 from gateway.services.statements.preflight import CHUNK_ROWS, SAMPLE, Decided, Looking, Slim
 from gateway.services.statements.series import Series
 from gateway.services.statements.source import count_lines, open_regular
@@ -323,7 +325,7 @@ def gate(settings: Settings, clock: Clock, path_of: Callable[[RunRow, Spec], Pat
             return
         done = look(settings, spec, path, clock.now(), follow=lambda _: alive())
         assert settings.statements is not None  # noqa: S101 - `look` has looked
-        keep(settings.statements.reports, run.id, done)
+        keep(settings.statements.reports, run.id, done, wording(settings))
         if not done.may_start:
             raise GatewayError(done.reason or Reason.RUN_THRESHOLD, done.why_not)
 
@@ -343,11 +345,11 @@ def _unambiguous(settings: Settings, spec: Spec, path: Path) -> None:
             raise GatewayError(Reason.STATEMENT_AMBIGUOUS, f"row {row.number}, customer {row.repeated[0]}")
 
 
-def keep(reports: Path, run_id: str, done: Preflight) -> None:
+def keep(reports: Path, run_id: str, done: Preflight, w: Wording) -> None:
     """Writes it as a page and as JSON, for readers of the directory. INPUT_UNREADABLE where it cannot be written."""
     try:
         reports.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_own(reports / f"{run_id}.preflight.html", preflight_page.html(done))
+        write_own(reports / f"{run_id}.preflight.html", preflight_page.html(done, w))
         write_own(reports / f"{run_id}.preflight.json", json.dumps(
             preflight_page.as_json(done), ensure_ascii=False, indent=1, default=_plain) + "\n")
     except OSError as error:

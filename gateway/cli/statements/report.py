@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from gateway import app as composition
+from gateway.app.letters import wording
 from gateway.app.statements import preflight
 from gateway.app.statements import runs as statements
 from gateway.app.statements.delivered import take_deliveries
@@ -23,7 +24,7 @@ from gateway.errors import Reason, file_error
 from gateway.model.sentences import SENTENCES
 from gateway.services.statements import report, source, spec
 from gateway.services.statements.pages import preflight_page, report_page
-from gateway.services.statements.pages.charts import number, percent
+from gateway.services.statements.pages.wording import number, percent
 from gateway.services.statements.tally import Channel, Preflight, Tally
 from gateway.settings.read import text_of
 
@@ -58,7 +59,7 @@ def check(
         with preflight.rows_file(settings, run_spec) as path, _bar("rows", source.count_lines(path)) as follow:
             done = preflight.look(settings, run_spec, path, SystemClock().now(), thorough=thorough, follow=follow)
     if html is not None:
-        _write(html, preflight_page.html(done))
+        _write(html, preflight_page.html(done, wording(settings)))
     if json:
         listing.json_object(preflight_page.as_json(done))
     elif html is None or str(html) != "-":
@@ -131,7 +132,7 @@ def report_(
         finally:
             store.close()
     if html is not None:
-        _write(html, report_page.html(made))
+        _write(html, report_page.html(made, wording(settings)))
     if json:
         listing.json_object(report.as_json(made))
     elif html is None:

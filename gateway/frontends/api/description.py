@@ -10,6 +10,8 @@ from gateway.errors import Reason
 from gateway.frontends.api.bodies import JSON
 from gateway.frontends.api.etags import HEADER as MATCH
 from gateway.frontends.api.idempotency import HEADER, KEY_CHARACTERS_MAX, REPLAYED
+from gateway.frontends.api.webhooks import schemas as webhook_schemas
+from gateway.frontends.api.webhooks import webhooks
 from gateway.frontends.http.problems import MEDIA_TYPE, RETRY_AFTER_S, TITLES
 
 Statuses = Mapping[int, Mapping[str, Any]]
@@ -65,7 +67,8 @@ def described(generated: dict[str, Any], bodies: Sequence[type[BaseModel]]) -> d
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    schemas |= asked.get("$defs", {}) | {"Problem": _PROBLEM}
+    schemas |= asked.get("$defs", {}) | webhook_schemas(_SCHEMAS + "{model}") | {"Problem": _PROBLEM}
+    generated["webhooks"] = webhooks(_SCHEMAS)
     components["securitySchemes"] = _SECURITY
     generated["security"] = [{"token": []}, {"certificate": []}]
     return generated

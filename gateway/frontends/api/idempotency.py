@@ -8,6 +8,7 @@
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -19,7 +20,7 @@ from gateway.frontends.api.bodies import JSON
 from gateway.frontends.api.former_paths import VERSION
 from gateway.frontends.api.service import Service
 from gateway.frontends.http.problems import ProblemError, of_reason
-from gateway.ports.services.requests import Answered
+from gateway.ports.services.requests import KEPT, Answered
 
 log = structlog.get_logger("sealgate.api")
 
@@ -42,14 +43,17 @@ def key_of(request: Request, *, required: bool = True) -> str | None:
 
 
 def idempotent(service: Service, request: Request, client: str, canonical: bytes, work: Callable[[], BaseModel], *,
-         status: int, required: bool = True) -> Response:
-    """Carries out the request, or returns the stored answer of its key. ProblemError 400, GatewayError 409, 422."""
+         status: int, required: bool = True, kept: timedelta = KEPT) -> Response:
+    """Carries out the request, or returns the stored answer of its key, for as long as `kept`.
+
+    ProblemError 400, GatewayError 409, 422.
+    """
     key = key_of(request, required=required)
     if key is None:
         return _answer(Answered(status, work().model_dump_json()))
     path = request.url.path.removeprefix(VERSION)  # a former path is the same request
     what = f"{request.method}\0{path}\0".encode() + canonical
-    claim = service.requests.begin(service.mac(f"key\0{client}\0{key}".encode()), service.mac(b"what\0" + what))
+    claim = service.requests.begin(service.mac(f"key\0{client}\0{key}".encode()), service.mac(b"what\0" + what), kept)
     if isinstance(claim, Answered):
         return _answer(claim, {REPLAYED: "true"})
     try:

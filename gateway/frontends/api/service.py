@@ -13,6 +13,7 @@ from gateway.ports.hold import HeldList
 from gateway.ports.mail_list import MailList
 from gateway.ports.services.requests import Requests
 from gateway.services.codes.issue_and_verify import Codes
+from gateway.services.statements.pages.wording import ENGLISH_PAGE, Wording
 from gateway.services.statements.runs import Statements
 
 
@@ -20,13 +21,14 @@ from gateway.services.statements.runs import Statements
 class RunDesk:
     """`text`: of a run's file below the directory of runs, by its name; INPUT_UNREADABLE, INPUT_TOO_LARGE.
 
-    `log_read`: whether the settings name a log of deliveries.
+    `log_read`: whether the settings name a log of deliveries. `wording`: of pages, in the language of the bank.
     """
 
     statements: Statements
     text: Callable[[str], str]
     now: Callable[[], datetime]
     log_read: bool = True
+    wording: Wording = ENGLISH_PAGE
 
 
 @dataclass(frozen=True, slots=True)

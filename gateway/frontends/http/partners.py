@@ -19,10 +19,10 @@ _SCHEME: Final = "bearer "
 
 @dataclass(frozen=True, slots=True)
 class KnownPartner:
-    """A partner. `token`: SHA-256 of the bearer token, None: none. `certificates`: SHA-256 fingerprints, hex."""
+    """A partner. `tokens`: SHA-256 of each, two during a rotation. `certificates`: SHA-256 fingerprints, hex."""
 
     name: str
-    token: bytes | None = None
+    tokens: tuple[bytes, ...] = ()
     certificates: frozenset[str] = frozenset()
 
 
@@ -60,8 +60,9 @@ class Partners:
         digest = token_digest(authorization)
         found = None
         for partner in self._known:
-            if partner.token is not None and hmac.compare_digest(digest, partner.token):
-                found = partner.name
+            for one in partner.tokens:
+                if hmac.compare_digest(digest, one):
+                    found = partner.name
         if found is None or not given:
             raise ProblemError(of_reason(Reason.PARTNER_UNKNOWN))
         return found

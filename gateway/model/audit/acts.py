@@ -42,7 +42,7 @@ ACTS: Final[Mapping[str, ActKind]] = MappingProxyType({
     "key.rollover": ActKind("Generated the next key of a key set.", "key", four_eyes="key"),
     "client.login": ActKind("Added a client's login, or changed its password.", "login"),
     "client.logout": ActKind("Removed a client's login.", "login"),
-    "client.token": ActKind("Generated a client's token.", "client"),
+    "client.token": ActKind("Generated or ended a client's token.", "client"),
     "run.create": ActKind("Created a statement run.", "run"),
     "run.recall": ActKind("Created the recall of a statement run.", "run"),
     "run.pause": ActKind("Paused a statement run.", "run"),

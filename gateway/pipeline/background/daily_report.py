@@ -1,30 +1,34 @@
 """Writes the daily report to the administrator: expiring certificates, unknown authorities, failed fetches of CRLs.
 
-Without findings there is no mail. An unknown authority makes it important: signatures under it are not trusted until an
-administrator decides. Texts from certificates of others are shown with their control characters escaped.
+The words are the template `daily_report`. Without findings there is no mail. An unknown authority makes it important:
+signatures under it are not trusted until an administrator decides. Texts from certificates of others are shown with
+their control characters escaped.
 
 RFC 5322, RFC 3834 (Auto-Submitted).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from secrets import token_hex
-from typing import Final
+from typing import Final, TypeVar
 
 from gateway.errors import GatewayError, Reason
+from gateway.languages import words
+from gateway.letters.write import Letter, Writer
 from gateway.mime.addresses import encode_mailboxes
 from gateway.mime.build import date_field, message, text
 from gateway.mime.trace import new_message_id
 from gateway.mime.words import encode_unstructured
 from gateway.model.address import Mailbox
 from gateway.model.mail import Envelope, Recipient
-from gateway.model.sentences import SENTENCES
+from gateway.model.sentences import SENTENCES, public_texts
 from gateway.ports.authorities import UnknownAuthority
 from gateway.ports.fetch import FetchTask
 from gateway.ports.next_hop import NextHop
 
 LINES_MAX: Final = 100  # of each kind; the rest is counted
+_One = TypeVar("_One")
 FAILURES_MIN: Final = 3  # a list that failed less often is left out: servers restart now and then
 
 
@@ -56,21 +60,19 @@ def failing(tasks: Sequence[FetchTask]) -> tuple[FetchTask, ...]:
     return tuple(sorted(failed, key=lambda task: (-task.failures, task.request.url)))
 
 
-def report_mail(findings: Findings, to: str, sender: str, hostname: str, now: datetime) -> bytes:
-    """The whole message, 7-bit."""
-    subject = f"Sealgate {hostname}: {', '.join(_headlines(findings, now))}"
+def report_mail(findings: Findings, to: str, sender: str, hostname: str, now: datetime, writer: Writer) -> bytes:
+    """The whole message, 7-bit. `writer`: of the gateway's own mails, in the language of the bank."""
+    letter = _letter(findings, hostname, now, writer)
     fields = (
-        encode_mailboxes("From", (Mailbox("Mail gateway", sender),)),
+        encode_mailboxes("From", (Mailbox(writer.letterhead.sender, sender),)),
         encode_mailboxes("To", (Mailbox("", to),)),
-        encode_unstructured("Subject", f"IMPORTANT: {subject}" if findings.unknown else subject),
+        encode_unstructured("Subject", letter.subject),
         date_field(now),
         new_message_id(token_hex(16), hostname),
         b"Auto-Submitted: auto-generated\r\n",
+        f"Content-Language: {letter.language}\r\n".encode("ascii"),
     )
-    parts = (f"Hello,\n\nThis is the daily report of the mail gateway {hostname}.",
-             _unknown(findings.unknown), _ends(findings.ends, now), _failed(findings.failed),
-             "The gateway sends this report only if there is something to do.")
-    return message(fields, text("\n\n".join(part for part in parts if part) + "\n"))
+    return message(fields, text(letter.text))
 
 
 def send_report(octets: bytes, to: str, hop: NextHop) -> None:
@@ -81,66 +83,28 @@ def send_report(octets: bytes, to: str, hop: NextHop) -> None:
         raise GatewayError(reason, f"the daily report: {reply.code} {reply.text}", retry=True)
 
 
-def _headlines(findings: Findings, now: datetime) -> list[str]:
-    ended = sum(one.not_after <= now for one in findings.ends)
-    counted = ((len(findings.unknown), "unknown authority", "unknown authorities"),
-               (ended, "certificate has expired", "certificates have expired"),
-               (len(findings.ends) - ended, "certificate expires soon", "certificates expire soon"),
-               (len(findings.failed), "revocation list cannot be fetched", "revocation lists cannot be fetched"))
-    return [f"{count} {one if count == 1 else many}" for count, one, many in counted if count]
+def _letter(findings: Findings, hostname: str, now: datetime, writer: Writer) -> Letter:
+    language = writer.chosen("daily_report", None)
+    kinds = words(language, "ends")
+    expired = sum(one.not_after <= now for one in findings.ends)
+    return writer.write("daily_report", language, {
+        "hostname": hostname, "expired": expired, "expiring": len(findings.ends) - expired,
+        "unknown": _part(findings.unknown, lambda one: {
+            "subject": _line(one.subject), "issuer": _line(one.issuer), "count": one.count, "since": one.first_at,
+            "example": _line(one.example), "sha256": one.key if one.der is not None else ""}),
+        "ends": _part(findings.ends, lambda one: {
+            "at": one.not_after, "days": None if one.not_after <= now else (one.not_after - now).days,
+            "what": kinds.get(one.what, one.what), "name": _line(one.name), "subject": _line(one.subject)}),
+        "failed": _part(findings.failed, lambda one: {
+            "url": _line(one.request.url), "failures": one.failures, "done": one.done_at,
+            "what": public_texts(one.reason or Reason.FETCH_UNAVAILABLE, language)[0],
+            "admin": SENTENCES[one.reason or Reason.FETCH_UNAVAILABLE].admin, "detail": _line(one.detail)})})
 
 
-def _unknown(found: Sequence[UnknownAuthority]) -> str:
-    if not found:
-        return ""
-    lines = ["UNKNOWN AUTHORITIES", "",
-             "Signed mail arrived with certificates of the authorities below. No administrator has decided yet",
-             "whether to trust them, so this mail was delivered as unknown or not trusted.", "",
-             "Run `sealgate cert unknown`: it shows the command that trusts or ignores each authority. Before you",
-             "trust one, compare its fingerprint with the one that the authority publishes.", ""]
-    for one in found[:LINES_MAX]:
-        times = "once" if one.count == 1 else f"{one.count} times"
-        lines += [f"  {_line(one.subject)}", f"    issued by   {_line(one.issuer)}",
-                  f"    seen        {times} since {_day(one.first_at)}, for example from {_line(one.example)}",
-                  f"    SHA-256     {one.key if one.der is not None else 'unknown: it did not come with the mail'}", ""]
-    return "\n".join([*lines, *_rest(found)]).rstrip()
-
-
-def _ends(found: Sequence[Ends], now: datetime) -> str:
-    if not found:
-        return ""
-    lines = ["EXPIRING KEYS AND CERTIFICATES", "",
-             "The gateway uses these keys and certificates. They have expired or expire soon: replace them in time.",
-             "`sealgate check` lists them as well.", ""]
-    for one in found[:LINES_MAX]:
-        days = (one.not_after - now).days
-        left = "EXPIRED" if one.not_after <= now else f"in {days} day{'' if days == 1 else 's'}"
-        lines.append(f"  {_day(one.not_after)}  {left:<12} {one.what} {_line(one.name)}: {_line(one.subject)}")
-    return "\n".join([*lines, *_rest(found)])
-
-
-def _failed(found: Sequence[FetchTask]) -> str:
-    if not found:
-        return ""
-    lines = ["REVOCATION LISTS", "",
-             "The gateway cannot fetch these revocation lists. With `revocation: require`, it cannot decide about mail",
-             "that needs a list once the last fetched one has expired. To try one now, run",
-             "`sealgate revocation refresh URL`.", ""]
-    for task in found[:LINES_MAX]:
-        sentence = SENTENCES[task.reason or Reason.FETCH_UNAVAILABLE]
-        last = f"last fetched {_day(task.done_at)}" if task.done_at is not None else "never fetched"
-        lines += [f"  {_line(task.request.url)}",
-                  f"    {task.failures} failures, {last}: {sentence.what} {sentence.admin}",
-                  f"    {_line(task.detail)}", ""]
-    return "\n".join([*lines, *_rest(found)]).rstrip()
-
-
-def _rest(found: Sequence[object]) -> list[str]:
-    return [f"  … and {len(found) - LINES_MAX} more"] if len(found) > LINES_MAX else []
-
-
-def _day(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d}"
+def _part(found: Sequence[_One], shown: Callable[[_One], Mapping[str, object]]) -> Mapping[str, object]:
+    """The first LINES_MAX of one kind, and how many more there are."""
+    return {"rows": [shown(one) for one in found[:LINES_MAX]], "count": len(found),
+            "more": max(len(found) - LINES_MAX, 0)}
 
 
 def _line(value: str) -> str:

@@ -33,11 +33,13 @@ class Client(Section):
     header: str = Field(
         "", description="a header field that its mail must also have, such as X-Bank-Route; it is removed")
     header_file: Path | None = Field(None, description="its value, a secret; one per line, each is accepted; mode 0600")
-    token_file: Path | None = Field(None, description="SHA-256 of its token for `api`: `sealgate client token`")
+    token_file: Path | None = Field(
+        None, description="SHA-256 of its token for `api`, of two during a rotation: `sealgate client token`")
     scopes: tuple[Literal["codes", "statements", "operate", "release", "audit"], ...] = Field(
         (), description="permissions over HTTP: docs/api.md")
-    callback_url: str = Field("", description="receives the delivery status of its codes; https, or http on 127.0.0.1")
-    callback_secret_file: Path | None = Field(None, description="calls are signed with it (HMAC-SHA-256); mode 0600")
+    callback_url: str = Field("", description="receives events of its codes and runs; https, or http on 127.0.0.1")
+    callback_secret_file: Path | None = Field(
+        None, description="signs the calls; a second secret on the next line during a rotation; mode 0600")
     normalise_newlines: bool = Field(False, description="convert bare CR and LF to CRLF instead of rejecting the mail")
 
 

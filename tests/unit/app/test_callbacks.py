@@ -2,7 +2,10 @@
 in which events were filed; the clock.
 """
 
+import base64
+import hmac
 import json
+import secrets
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,7 +17,7 @@ import pytest
 import structlog
 
 from gateway.adapters.db.callbacks import DbCallbacks
-from gateway.adapters.web.callback import CallbackHttp, signature
+from gateway.adapters.web.callback import CallbackHttp, signature, webhook_secrets, webhook_signature
 from gateway.app.codes.callbacks import BACKOFF_S, GIVE_UP, Caller, filing
 from gateway.errors import GatewayError, Reason
 from gateway.ports.services.callbacks import Event
@@ -91,6 +94,48 @@ def test_the_signature_is_openssls(tmp_path: Path) -> None:
     assert done.stdout.split()[0].decode() == told["v1"]
     assert fields["sealgate-event"] == json.loads(body)["event"]
     assert fields["content-type"] == "application/json"
+
+
+def test_standard_webhooks_sign_with_every_active_secret(tmp_path: Path) -> None:
+    """Truth: the vector of the specification's own libraries (standardwebhooks 1.0.0), and openssl."""
+    known = webhook_signature(base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), "msg_p5jXN8AQM9LWM0D4loKWxJek",
+                              1614265330, b'{"test": 2432232314}')
+    assert known == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    new = secrets.token_bytes(32)
+    with listening() as portal, world(tmp_path, portal=portal) as here:
+        (tmp_path / "secret").write_text(f"whsec_{base64.b64encode(new).decode()}\n{SECRET}\n")
+        here.caller.use({"portal": CallbackHttp(portal.url, tmp_path / "secret", here.clock)})
+        here.file("a", "1")
+        here.quiet()
+        (fields,), (body,) = portal.fields, portal.bodies
+    signed = f"{fields['webhook-id']}.{fields['webhook-timestamp']}.".encode() + body
+    expected = []
+    for key in (new, SECRET.encode()):
+        made = subprocess.run(
+            ["openssl", "dgst", "-sha256", "-mac", "HMAC", "-macopt", f"hexkey:{key.hex()}", "-binary"],
+            check=True, capture_output=True, input=signed).stdout
+        expected.append(f"v1,{base64.b64encode(made).decode()}")
+    assert fields["webhook-signature"].split(" ") == expected
+    assert fields["webhook-id"] == json.loads(body)["event"]
+    former = dict(part.split("=") for part in fields["sealgate-signature"].split(","))
+    assert former["v1"] == hmac.new(SECRET.encode(), former["t"].encode() + b"." + body, "sha256").hexdigest()
+
+
+@pytest.mark.parametrize("text", ["", "short", "whsec_", "whsec_!!!!", f"whsec_{'A' * 31}=", "whsec_" + "QUFB" * 30,
+                                  "\n".join(["x" * 32] * 3), f"{'x' * 32}\nshort"])
+def test_a_file_without_good_secrets_says_what_to_write(tmp_path: Path, text: str) -> None:
+    (tmp_path / "secret").write_text(text)
+    (tmp_path / "secret").chmod(0o600)
+    with pytest.raises(GatewayError, match="whsec_ and base64") as caught:
+        webhook_secrets(tmp_path / "secret")
+    assert caught.value.reason is Reason.CONFIG_INVALID
+
+
+def test_a_secret_of_the_former_form_may_have_blanks(tmp_path: Path) -> None:
+    text = b"a secret of the client and the bank, 32 characters or more"
+    (tmp_path / "secret").write_bytes(text + b"\n\n")
+    (tmp_path / "secret").chmod(0o600)
+    assert list(webhook_secrets(tmp_path / "secret")) == [(text, text)]
 
 
 def test_a_signature_stands_for_its_time_and_its_body() -> None:

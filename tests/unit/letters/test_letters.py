@@ -129,7 +129,9 @@ VALUES = {
     "failures": [{"recipient": "anna@customer.example", "what": "What.", "remedy": "Remedy."}], "others": True,
     "at": AT, "what": "What.", "remedy": "Remedy.", "postmaster": "postmaster@bank.example", "incident": "4711",
     "proven": True, "customer": "10001", "code_id": "c", "client": "online", "reference": "", "issued_at": AT,
-    "answered_at": AT}
+    "answered_at": AT, "hostname": "gw.bank.example", "expired": 0, "expiring": 0, "unknown": {"rows": [], "count": 0},
+    "ends": {"rows": [{"at": AT, "days": 3, "what": "key", "name": "otp", "subject": "CN=otp"}], "more": 0},
+    "failed": {"rows": [], "count": 0}}
 
 
 @pytest.mark.parametrize("language", languages.installed())

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError, Reason
+from gateway.letters.letterhead import Letterhead
+from gateway.letters.write import Writer
 from gateway.pipeline.background import daily_report as daily
 from gateway.pipeline.background.daily_report import Ends, Findings, failing, report_mail, send_report
 from gateway.ports.authorities import UnknownAuthority
@@ -29,8 +31,9 @@ def task(failures: int, url: str = "http://ca.test/a.crl", kind: Any = "crl") ->
     return FetchTask(request, NOW, NOW, None, failures, Reason.FETCH_UNAVAILABLE, "answers 503")
 
 
-def seen(findings: Findings) -> tuple[Any, str]:
-    octets = report_mail(findings, "admin@bank.example", "postmaster@bank.example", "gw.bank.example", NOW)
+def seen(findings: Findings, language: str = "en") -> tuple[Any, str]:
+    octets = report_mail(findings, "admin@bank.example", "postmaster@bank.example", "gw.bank.example", NOW,
+                         Writer(language=language, letterhead=Letterhead("Example Bank")))
     assert octets.isascii()
     assert max(map(len, octets.split(b"\r\n"))) <= 998
     assert octets.count(b"\n") == octets.count(b"\r\n")
@@ -50,11 +53,26 @@ def test_it_says_everything_and_where_from() -> None:
     assert read["subject"] == ("IMPORTANT: Sealgate gw.bank.example: 1 unknown authority, 1 certificate has expired, "
                                "1 certificate expires soon, 1 revocation list cannot be fetched")
     assert (read["to"], read["from"], read["auto-submitted"]) == (
-        "admin@bank.example", "Mail gateway <postmaster@bank.example>", "auto-generated")
+        "admin@bank.example", "Example Bank <postmaster@bank.example>", "auto-generated")
     for word in ("CN=Some CA", "CN=Some Root", "eve@some.example", "ab" * 32, "7 times", "sealgate cert unknown",
                  "EXPIRED", "in 3 days", "key that signs otp: CN=Demo Bank otp", "TLS of a listener inbound",
                  "http://ca.test/a.crl", "5 failures", "never fetched", "answers 503", "sealgate revocation refresh"):
         assert word in text, word
+
+
+@pytest.mark.parametrize(("language", "subject", "words"), [
+    ("de", ("WICHTIG: Sealgate gw.bank.example: 2 unbekannte Zertifizierungsstellen, 1 Zertifikat abgelaufen, "
+            "1 Zertifikat läuft bald ab, 1 Sperrliste nicht abrufbar"),
+     ("ABGELAUFEN", "in 3 Tagen", "Signaturschlüssel otp: CN=Demo Bank otp", "7-mal", "nie abgerufen")),
+    ("fr", ("IMPORTANT - Sealgate gw.bank.example\u202f: 2 autorités inconnues, 1 certificat expiré, "
+            "1 certificat expire bientôt, 1 liste de révocation inaccessible"),
+     ("EXPIRÉ", "dans 3 jours", "clé de signature otp, CN=Demo Bank otp", "7 fois", "jamais téléchargée")),
+])
+def test_in_the_language_of_the_bank(language: str, subject: str, words: tuple[str, ...]) -> None:
+    read, text = seen(Findings([ENDED, SOON], [MET, MET], [task(5)]), language)
+    assert read["subject"] == subject
+    assert read["content-language"] == language
+    assert [one for one in (*words, "sealgate cert unknown", "answers 503", "Example Bank") if one not in text] == []
 
 
 def test_only_unknown_authorities_are_important() -> None:

@@ -365,7 +365,7 @@ def test_an_invitation_is_signed_neutral_and_leads_nowhere(inviting: Room) -> No
         assert word not in octets
         assert word not in said
     read = mail_of(octets)
-    assert (read["from"], read["auto-submitted"]) == ("staff@bank.example", "auto-generated")
+    assert (read["from"], read["auto-submitted"]) == ("Demo Bank <staff@bank.example>", "auto-generated")
 
 
 def test_an_invitation_that_is_not_taken_comes_again(inviting: Room) -> None:

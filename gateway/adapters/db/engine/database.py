@@ -50,6 +50,7 @@ class Database(ABC):
         self._identity: str | None = None  # of the database that the settings mean; None: any
         self._refused: GatewayError | None = None  # why it is not used just now
         self.second_person = SecondPerson(FourEyesRule())  # a process sets the rule of its settings
+        self.called: frozenset[str] = frozenset()  # clients that get webhooks; a process sets those of its settings
         self.group = GroupCommit(writers, self.alone, self.short_way, self.begun, self.committed)
 
     @property

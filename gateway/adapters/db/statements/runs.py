@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, and_, insert, or_, select, update
 
+from gateway.adapters.db.callbacks import file_events
 from gateway.adapters.db.engine import claim_owner as owner
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.engine.text import storable
@@ -13,9 +14,11 @@ from gateway.adapters.db.statements.rows import OPEN_STATES, optional_micros, op
 from gateway.adapters.db.tables.mail import micros, moment
 from gateway.adapters.db.tables.statements import statement_chunk, statement_item, statement_run
 from gateway.model.audit.acts import Act
+from gateway.ports.services.callbacks import Event
 from gateway.ports.services.statements.rows import ItemState, RunRow, RunState
 
 _r, _c, _i = statement_run.c, statement_chunk.c, statement_item.c
+_KINDS: Final = {RunState.PAUSED: "paused", RunState.STOPPED: "stopped", RunState.CANCELLED: "cancelled"}
 _ENDED: Final = (RunState.DONE.value, RunState.CANCELLED.value, RunState.STOPPED.value)
 _COLUMNS: Final = [column for column in statement_run.columns if column.name != "owner"]
 
@@ -69,8 +72,25 @@ class DbRuns:
         statement = (update(statement_run).where(_r.id == run, _r.state.in_([one.value for one in states]))
                      .values(values))
         named = Act(act, run) if act else None
-        return self._database.write(lambda connection: connection.execute(statement).rowcount == 1, act=named,
-                                    done=lambda is_changed: named if is_changed else None)
+        at = self._database.now()
+
+        def work(connection: Connection) -> bool:
+            before = connection.scalar(select(_r.state).where(_r.id == run))
+            is_changed = connection.execute(statement).rowcount == 1
+            kind = "resumed" if before == RunState.PAUSED.value else ""
+            if is_changed and before != to.value and (kind := _KINDS.get(to, kind)):
+                self._report(connection, run, kind, at)
+            return is_changed
+
+        return self._database.write(work, act=named, done=lambda is_changed: named if is_changed else None)
+
+    def _report(self, connection: Connection, run: str, kind: str, at: datetime) -> None:
+        """Files a webhook for the run's client, in the transaction of the change."""
+        row = connection.execute(select(_r.client, _r.name, _r.period, _r.state, _r.reason).where(_r.id == run)).one()
+        if row.client in self._database.called:
+            data = {"name": row.name, "period": row.period, "state": row.state}
+            file_events(connection, Event(row.client, run, f"run.{kind}", at, at.isoformat(), {
+                **data, **({"reason": row.reason} if row.reason else {})}))
 
     def lead(self, run: str) -> bool:
         """See RunStore."""
@@ -120,8 +140,9 @@ class DbRuns:
 
         def work(connection: Connection) -> None:
             connection.execute(update(statement_run).where(_r.id == run).values(rows=rows, started_at=now))
-            connection.execute(update(statement_run).where(_r.id == run, _r.state == RunState.PLANNING.value)
-                               .values(state=RunState.RUNNING.value))
+            if connection.execute(update(statement_run).where(_r.id == run, _r.state == RunState.PLANNING.value)
+                                  .values(state=RunState.RUNNING.value)).rowcount:
+                self._report(connection, run, "started", at)
 
         self._database.write(work)
 
@@ -143,10 +164,10 @@ class DbRuns:
                   or connection.scalar(select(_i.id).where(*open_).limit(1)) is not None):
                 return False
             else:
-                connection.execute(update(statement_run).where(_r.id == run, _r.state == RunState.RUNNING.value)
-                                   .values(state=RunState.DONE.value))
-                if connection.scalar(select(_r.state).where(_r.id == run)) != RunState.DONE.value:
+                done = update(statement_run).where(_r.id == run, _r.state == RunState.RUNNING.value)
+                if not connection.execute(done.values(state=RunState.DONE.value)).rowcount:
                     return False
+                self._report(connection, run, "done", at)
             connection.execute(update(statement_chunk).where(_c.run == run).values(
                 owner=None, token=None, due_at=None, at=now))
             connection.execute(update(statement_run).where(_r.id == run, _r.ended_at.is_(None))

@@ -1,5 +1,6 @@
 """`/v1/codes`: a code by sealed mail, and its life. No answer has the code in it: only the customer's mailbox does."""
 
+from datetime import timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -26,6 +27,7 @@ from gateway.frontends.http.problems import ProblemError, of_reason
 from gateway.services.codes.issue_and_verify import Codes
 
 SENDING_MAX: Final = 32  # of the framework's 40 threads: a next hop that hangs never holds up who tries a code
+VERDICT_KEPT: Final = timedelta(hours=24)
 Id = Annotated[str, Path(pattern=CODE_ID, description="As POST /v1/codes answered it")]
 _PAID: Final = {"amount": "1234.50", "currency": "EUR", "payee": "Stadtwerke Musterstadt",
                 "account": "DE89 3704 0044 0532 0130 00"}
@@ -65,18 +67,25 @@ def router(current: Current) -> APIRouter:
         return CodeShown.of(codes().show(client, code_id))
 
     @routes.post("/codes/{code_id}/verify", operation_id="verify", summary="Verify a code",
-                 openapi_extra=asks(Verification, {"code": "12345678", "transaction": _PAID}))
+                 response_model=Verified,
+                 openapi_extra={**asks(Verification, {"code": "12345678", "transaction": _PAID}),
+                                "parameters": [key_parameter(required=False)]})
     @clearing_stack
-    def verify(code_id: Id, client: Annotated[str, client],
-               body: Annotated[Body[Verification], Depends(body_of(Verification))]) -> Verified:
-        """One try of a few, counted before it is compared; a valid code is used by it. Never repeat it blindly.
+    def verify(code_id: Id, request: Request, client: Annotated[str, client],
+               body: Annotated[Body[Verification], Depends(body_of(Verification))]) -> Response:
+        """One try of a few, counted before it is compared; a valid code is used by it.
+
+        Repeat it with the same Idempotency-Key only: for 24 hours that returns the first answer and is no try.
 
         The transaction is the one that is about to be carried out, as the bank has it now: if its amount or its payee
         is another than the customer was shown, no code is valid for it.
         """
         desk, asked = codes(), body.value
         with current.service.urgent():
-            return Verified.of(desk.verify(client, code_id, asked.code, transaction_of(asked.transaction)))
+            return idempotent(
+                current.service, request, client, body.canonical,
+                lambda: Verified.of(desk.verify(client, code_id, asked.code, transaction_of(asked.transaction))),
+                status=200, required=False, kept=VERDICT_KEPT)
 
     @routes.post("/codes/{code_id}/resend", operation_id="resend", response_model=CodeIssued,
                  summary="Send the same code again",

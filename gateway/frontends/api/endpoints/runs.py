@@ -134,7 +134,7 @@ def router(current: Current) -> APIRouter:
         with reporting:
             found = made(run, runs.statements.items(run.id), runs.now(), log_read=runs.log_read)
         if form == HTML:
-            return Response(html(found), media_type=HTML, headers=vary)
+            return Response(html(found, runs.wording), media_type=HTML, headers=vary)
         return Response(to_json(as_json(found)), media_type=JSON, headers=vary)
 
     def moves(name: str, summary: str, of: Callable[[RunDesk], Callable[..., RunRow]]) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 from markupsafe import Markup
 
 from gateway.services.statements.pages.rendering import macro
+from gateway.services.statements.pages.wording import Wording
 
 WIDTH: Final = 1000  # of drawings that are stretched to the width of the page
 COLUMNS_MAX: Final = 60
@@ -28,24 +29,7 @@ class Part:
     kind: str
 
 
-def number(value: float) -> str:
-    """12345 as `12,345`."""
-    return f"{value:,.0f}"
-
-
-def percent(part: float, whole: float) -> str:
-    """Never `100 %` or `0 %` of what is nearly so: a single mail of a million is still one."""
-    if not whole:
-        return "0 %"
-    share = 100 * part / whole
-    if 0 < share < 0.1:
-        return "under 0.1 %"
-    if 99.9 < share < 100:
-        return "over 99.9 %"
-    return f"{share:.1f} %" if 0 < share < 100 else f"{share:.0f} %"
-
-
-def stacked(parts: Sequence[Part], what: str, *, of: int | None = None, small: bool = False) -> Markup:
+def stacked(w: Wording, parts: Sequence[Part], what: str, *, of: int | None = None, small: bool = False) -> Markup:
     """A bar in parts. `of`: what its full length means, where that is more than the parts together."""
     whole = max(of or 0, sum(part.value for part in parts), 1)
     pieces, left = [], 0.0
@@ -56,10 +40,10 @@ def stacked(parts: Sequence[Part], what: str, *, of: int | None = None, small: b
             pieces.append((part.kind, left, width))
             left += width
     return macro(_CHARTS, "bar", "bar small" if small else "bar", max(left, WIDTH if of else left, 1),
-                 _label(what, _words(parts)), pieces)
+                 _label(w, what, _words(w, parts)), pieces)
 
 
-def ring(parts: Sequence[Part], what: str) -> Markup:
+def ring(w: Wording, parts: Sequence[Part], what: str) -> Markup:
     """Shares of a whole as a ring."""
     whole = sum(part.value for part in parts)
     radius = 42.0
@@ -69,33 +53,35 @@ def ring(parts: Sequence[Part], what: str) -> Markup:
             length = max(around * part.value / whole, 1.5)
             pieces.append((part.kind, begin, length))
             begin += length
-    return macro(_CHARTS, "ring", radius, around, _label(what, _words(parts)), pieces)
+    return macro(_CHARTS, "ring", radius, around, _label(w, what, _words(w, parts)), pieces)
 
 
-def columns(values: Sequence[tuple[str, int]], what: str, kind: str, marked: frozenset[str] = frozenset()) -> Markup:
+def columns(w: Wording, values: Sequence[tuple[str, int]], what: str, kind: str,
+            marked: frozenset[str] = frozenset()) -> Markup:
     """A column for each value, with the first, the middle and the last label below. `marked`: in another colour."""
     values = values[:COLUMNS_MAX]
     most = max((value for _, value in values), default=0)
     step = WIDTH / max(len(values), 1)
     pieces = [("refused" if label in marked else kind, place * step + step * 0.1, step * 0.8,
-               max(100 * value / most, 1.5) if value else 0.0, f"{label}: {number(value)}")
+               max(100 * value / most, 1.5) if value else 0.0, f"{label}: {w.number(value)}")
               for place, (label, value) in enumerate(values)]
     places = dict.fromkeys((0, (len(values) - 1) // 2, len(values) - 1)) if values else ()
-    return macro(_CHARTS, "columns", WIDTH, number(most), _label(what, f"at most {number(most)}" if values else ""),
+    label = _label(w, what, w("at most {number}", number=w.number(most)) if values else "")
+    return macro(_CHARTS, "columns", WIDTH, w.number(most), label,
                  pieces, [values[place][0] for place in places])
 
 
-def legend(parts: Sequence[Part]) -> Markup:
+def legend(w: Wording, parts: Sequence[Part]) -> Markup:
     """What the colours mean, with the numbers. Parts that are nothing are left out."""
     whole = sum(part.value for part in parts)
-    return macro(_CHARTS, "legend", [(part.kind, part.label, number(part.value), percent(part.value, whole))
+    return macro(_CHARTS, "legend", [(part.kind, part.label, w.number(part.value), w.percent(part.value, whole))
                                      for part in parts if part.value])
 
 
-def _words(parts: Sequence[Part]) -> str:
-    return ", ".join(f"{part.label} {number(part.value)}" for part in parts if part.value)
+def _words(w: Wording, parts: Sequence[Part]) -> str:
+    return ", ".join(f"{part.label} {w.number(part.value)}" for part in parts if part.value)
 
 
-def _label(what: str, words: str) -> str:
+def _label(w: Wording, what: str, words: str) -> str:
     """For a screen reader."""
-    return f"{what}: {words or 'nothing'}"
+    return f"{what}: {words or w('nothing')}"

@@ -8,14 +8,18 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
+from gateway.letters.letterhead import NEUTRAL
 from gateway.services.statements.pages.rendering import macro, render
+from gateway.services.statements.pages.wording import Wording
 
 _PARTS = "parts.html"
 
 
-def page(title: str, about: str, body: Iterable[Markup], foot: Iterable[str] = ()) -> str:
-    """The whole file. `title`, `about` and `foot` are texts, `body` is HTML of the functions below."""
-    return render("page.html", title=title, about=about, body=body, foot=foot)
+def page(w: Wording, title: str, about: str, body: Iterable[Markup], foot: Iterable[str] = ()) -> str:
+    """The whole file. `title`, `about` and `foot` are texts in the language, `body` is HTML of the functions below."""
+    head = w.head
+    return render("page.html", language=w.tag, bank="" if head is NEUTRAL else head.bank, colour=head.colour,
+                  colour_dark=head.colour_dark, title=title, about=about, body=body, foot=foot)
 
 
 def banner(head: str, text: str, *, good: bool, fair: bool = False) -> Markup:

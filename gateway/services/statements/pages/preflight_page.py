@@ -8,8 +8,8 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from gateway.errors import Reason
-from gateway.model.sentences import SENTENCES
-from gateway.services.statements.pages.charts import Part, columns, legend, number, percent, ring, stacked
+from gateway.languages import ENGLISH
+from gateway.services.statements.pages.charts import Part, columns, legend, ring, stacked
 from gateway.services.statements.pages.page import (
     banner,
     beside,
@@ -20,6 +20,7 @@ from gateway.services.statements.pages.page import (
     table,
     tiles,
 )
+from gateway.services.statements.pages.wording import ENGLISH_PAGE, Wording
 from gateway.services.statements.tally import LEAVING, Channel, Preflight, Problem, Tally
 
 DOMAINS_SHOWN: Final = 15
@@ -73,80 +74,95 @@ def _largest(tally: Tally) -> list[tuple[str, Counter[Channel]]]:
     return sorted(tally.domains.items(), key=lambda found: (-found[1].total(), found[0]))
 
 
-def html(done: Preflight) -> str:
-    """The page."""
+def html(done: Preflight, w: Wording = ENGLISH_PAGE) -> str:
+    """The page. `w`: in whose language and name."""
     tally = done.tally
     body = [
-        _verdict(done),
+        _verdict(w, done),
         tiles((
-            ("Mails", number(tally.mails), f"of {number(tally.rows)} rows"),
-            ("Sealed", percent(tally.channels[Channel.SEALED], tally.mails),
-             number(tally.channels[Channel.SEALED])),
-            ("Held", number(tally.channels[Channel.HELD] + tally.channels[Channel.INVITED]), "for a certificate"),
-            ("Rejected", number(tally.refused), percent(tally.refused, tally.mails)),
+            (w("Mails"), w.number(tally.mails), w("of {rows} rows", rows=w.number(tally.rows))),
+            (w("Sealed"), w.percent(tally.channels[Channel.SEALED], tally.mails),
+             w.number(tally.channels[Channel.SEALED])),
+            (w("Held"), w.number(tally.channels[Channel.HELD] + tally.channels[Channel.INVITED]),
+             w("for a certificate")),
+            (w("Rejected"), w.number(tally.refused), w.percent(tally.refused, tally.mails)),
         )),
-        _channels(tally),
-        side_by_side(_documents(done), _certificates(done)),
-        _domains(tally),
-        _problems(tally),
+        _channels(w, tally),
+        side_by_side(_documents(w, done), _certificates(w, done)),
+        _domains(w, tally),
+        _problems(w, tally),
     ]
-    foot = (f"Checked on {done.at:%d %B %Y, %H:%M} UTC in {done.took_s:.1f} s. Nothing was sent or stored.",
-            "The issuer's signature was verified for one certificate of each kind. The run verifies it for every one.")
-    return page(f"Pre-flight: {done.name}", f"Period {done.period}. How each mail would be sent now.", body,
-                foot)
+    foot = (w("Checked on {moment} in {seconds} s. Nothing was sent or stored.", moment=w.moment(done.at),
+              seconds=w.decimal(done.took_s, 1)),
+            w("The issuer's signature was verified for one certificate of each kind. The run verifies it for every "
+              "one."))
+    return page(w, w("Pre-flight: {name}", name=done.name),
+                w("Period {period}. How each mail would be sent now.", period=done.period), body, foot)
 
 
-def _verdict(done: Preflight) -> Markup:
+def _verdict(w: Wording, done: Preflight) -> Markup:
     tally = done.tally
-    share = (f"{tally.expected_percent:.2f} % of the mails are expected to be rejected, judged by the sample of "
-             f"documents; {done.percent_max:g} % are allowed.")
+    share = w("{share} % of the mails are expected to be rejected, judged by the sample of documents; {most} % are "
+              "allowed.", share=w.decimal(tally.expected_percent, 2), most=f"{done.percent_max:g}")
     if done.may_start:
-        return banner("The run may start.", share, good=True, fair=tally.refused > 0)
-    why = done.why_not
-    return banner("The run will not start.", f"{why[:1].upper()}{why[1:]}.", good=False)
+        return banner(w("The run may start."), share, good=True, fair=tally.refused > 0)
+    return banner(w("The run will not start."), _why_not(w, done, share), good=False)
 
 
-def _channels(tally: Tally) -> Markup:
-    parts = [Part(label, tally.channels[channel], kind) for channel, (kind, label) in CHANNELS.items()]
+def _why_not(w: Wording, done: Preflight, share: str) -> str:
+    """In English the words that the command says, too."""
+    if w.tag == ENGLISH:
+        return f"{done.why_not[:1].upper()}{done.why_not[1:]}."
+    if not done.tally.mails:
+        return w("There is nothing to send.")
+    return w.what(Reason.STATEMENT_AMBIGUOUS) if done.tally.ambiguous else share
+
+
+def _channels(w: Wording, tally: Tally) -> Markup:
+    parts = [Part(w(label), tally.channels[channel], kind) for channel, (kind, label) in CHANNELS.items()]
     leaving = sum(tally.channels[channel] for channel in LEAVING)
-    note = f"{number(leaving)} of {number(tally.mails)} mails would be sent immediately."
-    return section("By channel", note, stacked(parts, "By channel"), legend(parts))
+    note = w("{count} of {mails} mails would be sent immediately.", count=w.number(leaving),
+             mails=w.number(tally.mails))
+    return section(w("By channel"), note, stacked(w, parts, w("By channel")), legend(w, parts))
 
 
-def _documents(done: Preflight) -> Markup:
+def _documents(w: Wording, done: Preflight) -> Markup:
     tally = done.tally
     if not tally.documents:
-        return section("Documents", "The run makes them from a template when it sends each mail.")
+        return section(w("Documents"), w("The run makes them from a template when it sends each mail."))
     of_document = {Reason.PDF_MISSING: "are missing", Reason.PDF_UNREADABLE: "are not a complete PDF",
                    Reason.PDF_LOCKED: "need a password", Reason.PDF_TOO_LARGE: "are too large",
                    Reason.PDF_INACCESSIBLE: "are not accessible"}
     wrong = [(words, sum(count for (_, found), count in tally.reasons.items() if found is reason))
              for reason, words in of_document.items()]
     bad = sum(count for _, count in wrong)
-    parts = [Part("have no fault", max(tally.documents - bad, 0), "sealed"),
-             *(Part(words, count, "refused") for words, count in wrong)]
-    deep = "every one" if done.thorough else f"a sample of {number(tally.sampled)}"
-    note = f"{number(tally.documents)} were checked; {deep} was also checked for accessibility (PDF/UA)."
-    return section("Documents", note, beside(ring(parts, "Documents"), legend(parts)))
+    parts = [Part(w("have no fault"), max(tally.documents - bad, 0), "sealed"),
+             *(Part(w(words), count, "refused") for words, count in wrong)]
+    deep = w("every one") if done.thorough else w("a sample of {count}", count=w.number(tally.sampled))
+    note = w("{count} were checked; {deep} was also checked for accessibility (PDF/UA).",
+             count=w.number(tally.documents), deep=deep)
+    return section(w("Documents"), note, beside(ring(w, parts, w("Documents")), legend(w, parts)))
 
 
-def _certificates(done: Preflight) -> Markup:
+def _certificates(w: Wording, done: Preflight) -> Markup:
     tally, limit = done.tally, done.at + timedelta(days=31 * MONTHS_SHOWN)
     soon = sorted((month, count) for month, count in tally.ends.items() if month <= f"{limit:%Y-%m}")
-    note = (f"{number(tally.ending)} expire before the run must have finished ({done.until:%Y-%m-%d %H:%M} UTC). "
-            f"Certificates that expire in the next {MONTHS_SHOWN} months:")
+    head = w("Expiring certificates")
+    note = w("{count} expire before the run must have finished ({moment}). Certificates that expire in the next "
+             "{months} months:", count=w.number(tally.ending), moment=w.moment(done.until), months=MONTHS_SHOWN)
     if not soon:
-        return section("Expiring certificates", f"{note} none.")
+        return section(head, f"{note} {w('none.')}")
     this = f"{done.until:%Y-%m}"
     filled = _every_month(min(f"{done.at:%Y-%m}", soon[0][0]), soon[-1][0])
     counts = dict(soon)
     values = [(month, counts.get(month, 0)) for month in filled]
-    listed = table("Certificates by the month in which they expire", ("month", "certificates"),
-                   [(month, number(count)) for month, count in soon], numbers=frozenset({1}))
-    return section("Expiring certificates", note,
-                   columns(values, "Certificates by the month in which they expire", "held",
-                           frozenset({this}) if tally.ending else frozenset()),
-                   folded("As a table", f"{len(soon)} months", "Months without an expiry are left out.", listed))
+    caption = w("Certificates by the month in which they expire")
+    listed = table(caption, (w("month"), w("certificates")),
+                   [(month, w.number(count)) for month, count in soon], numbers=frozenset({1}))
+    return section(head, note,
+                   columns(w, values, caption, "held", frozenset({this}) if tally.ending else frozenset()),
+                   folded(w("As a table"), w("{count} months", count=len(soon)),
+                          w("Months without an expiry are left out."), listed))
 
 
 def _every_month(first: str, last: str) -> list[str]:
@@ -158,24 +174,25 @@ def _every_month(first: str, last: str) -> list[str]:
     return found
 
 
-def _domains(tally: Tally) -> Markup:
+def _domains(w: Wording, tally: Tally) -> Markup:
     largest = _largest(tally)
     if not largest:
-        return section("By domain", "No mail has an address.")
+        return section(w("By domain"), w("No mail has an address."))
     most = max(counts.total() for _, counts in largest)
     rows = []
     for domain, counts in largest[:DOMAINS_SHOWN]:
-        parts = [Part(label, counts[channel], kind) for channel, (kind, label) in CHANNELS.items()]
-        rows.append((domain, stacked(parts, domain, of=most, small=True), number(counts.total()),
-                     percent(counts[Channel.SEALED], counts.total()), number(counts[Channel.REFUSED])))
+        parts = [Part(w(label), counts[channel], kind) for channel, (kind, label) in CHANNELS.items()]
+        rows.append((domain, stacked(w, parts, domain, of=most, small=True), w.number(counts.total()),
+                     w.percent(counts[Channel.SEALED], counts.total()), w.number(counts[Channel.REFUSED])))
     more = len(largest) - len(rows)
-    note = "The largest destination domains" + (f"; {number(more)} more are in the JSON." if more > 0 else ".")
-    return section("By domain", note, table(
-        "Mails by destination domain", ("domain", "", "mails", "sealed", "rejected"), rows,
+    note = w("The largest destination domains") + (
+        w("; {more} more are in the JSON.", more=w.number(more)) if more > 0 else ".")
+    return section(w("By domain"), note, table(
+        w("Mails by destination domain"), (w("domain"), "", w("mails"), w("sealed"), w("rejected")), rows,
         drawings=frozenset({1}), numbers=frozenset({2, 3, 4}), optional=frozenset({4})))
 
 
-def _problems(tally: Tally) -> Markup:
+def _problems(w: Wording, tally: Tally) -> Markup:
     counts: Counter[tuple[Reason, bool]] = Counter()
     for (_, reason), count in tally.reasons.items():
         counts[reason, False] += count
@@ -185,18 +202,18 @@ def _problems(tally: Tally) -> Markup:
     for problem in tally.problems:
         groups.setdefault((problem.reason, problem.warning), []).append(problem)
     ordered = sorted(counts.items(), key=lambda one: (one[0][1], -one[1]))
-    parts = [_problem(reason, count, groups.get((reason, warning), []), warning=warning)
+    parts = [_problem(w, reason, count, groups.get((reason, warning), []), warning=warning)
              for (reason, warning), count in ordered if count]
     if not parts:
-        return section("To be checked", "No mail needs attention.")
-    return section("To be checked", "Each reason with its remedy and the rows that it concerns.", *parts)
+        return section(w("To be checked"), w("No mail needs attention."))
+    return section(w("To be checked"), w("Each reason with its remedy and the rows that it concerns."), *parts)
 
 
-def _problem(reason: Reason, count: int, found: list[Problem], *, warning: bool) -> Markup:
-    sentence = SENTENCES[reason]
-    rows = [(number(one.row), one.customer, one.what) for one in found[:PROBLEMS_SHOWN]]
-    shown = number(count) + (" (warning: the mails are sent)" if warning else "") + (
-        f", the first {len(rows)} shown" if 0 < len(rows) < count else "")
-    what = _WARNED.get(reason, sentence.what) if warning else sentence.what
-    return folded(what, shown, f"{sentence.admin} ({reason})", table(
-        f"Rows: {reason}", ("row", "customer", "detail"), rows, numbers=frozenset({0})) if rows else Markup())
+def _problem(w: Wording, reason: Reason, count: int, found: list[Problem], *, warning: bool) -> Markup:
+    rows = [(w.number(one.row), one.customer, one.what) for one in found[:PROBLEMS_SHOWN]]
+    shown = w.number(count) + (w(" (warning: the mails are sent)") if warning else "") + (
+        w(", the first {count} shown", count=len(rows)) if 0 < len(rows) < count else "")
+    what = w(_WARNED[reason]) if warning and reason in _WARNED else w.what(reason)
+    return folded(what, shown, f"{w.remedy(reason)} ({reason})", table(
+        w("Rows: {reason}", reason=reason), (w("row"), w("customer"), w("detail")), rows,
+        numbers=frozenset({0})) if rows else Markup())

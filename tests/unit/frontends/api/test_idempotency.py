@@ -27,7 +27,8 @@ class Book:
         self.digests: dict[str, str] = {}
         self.answers: dict[str, Answered] = {}
 
-    def begin(self, key: str, digest: str) -> Answered | str:
+    def begin(self, key: str, digest: str, kept: object = None) -> Answered | str:
+        del kept
         if self.digests.setdefault(key, digest) != digest:
             raise GatewayError(Reason.REQUEST_KEY_CONFLICT)
         return self.answers.get(key, key)

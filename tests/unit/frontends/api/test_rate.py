@@ -18,7 +18,7 @@ class Api:
     """The application without sockets."""
 
     def __init__(self) -> None:
-        known = [Caller(KnownPartner(name, hashlib.sha256(name.encode()).digest()), frozenset())
+        known = [Caller(KnownPartner(name, (hashlib.sha256(name.encode()).digest(),)), frozenset())
                  for name in ("online-banking", "core-banking")]
         self._app = application(Current(Service(Callers(known), None, lambda _: "", lambda: None,  # type: ignore[arg-type]
                                                 requests_per_minute_max=LIMIT)), 1_000, lambda: NOW)

@@ -52,8 +52,8 @@ def select(address: str) -> CertificateAnswer:
 
 
 def known(*certificates: str) -> Partners:
-    return Partners((KnownPartner("payments", hashlib.sha256(TOKEN.encode()).digest()),
-                     KnownPartner("archive", None, frozenset(certificates))))
+    return Partners((KnownPartner("payments", (hashlib.sha256(TOKEN.encode()).digest(),)),
+                     KnownPartner("archive", (), frozenset(certificates))))
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_the_digest_of_a_token_is_no_token() -> None:
 
 def test_every_partner_is_compared_with() -> None:
     """The last one's token is found as the first one's is, and an empty digest is nobody's."""
-    many = Partners(tuple(KnownPartner(f"p{n}", hashlib.sha256(b"%d" % n).digest()) for n in range(20)))
+    many = Partners(tuple(KnownPartner(f"p{n}", (hashlib.sha256(b"%d" % n).digest(),)) for n in range(20)))
     assert [many.who(f"Bearer {n}", None) for n in (0, 19)] == ["p0", "p19"]
     with pytest.raises(ProblemError):
         Partners((KnownPartner("without"),)).who("Bearer ", None)

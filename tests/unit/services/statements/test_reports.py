@@ -2,10 +2,11 @@
 but as text; the numbers are those of the items.
 """
 
+import ast
 import csv
 import io
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from importlib.resources import files
 
@@ -13,11 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import languages
 from gateway.errors import Reason
+from gateway.letters.letterhead import Letterhead
 from gateway.model.sentences import SENTENCES
 from gateway.ports.services.statements.rows import ItemRow, ItemState, RunRow, RunState
 from gateway.services.statements import report
-from gateway.services.statements.pages import charts, preflight_page, report_page
+from gateway.services.statements.pages import charts, preflight_page, report_page, wording
 from gateway.services.statements.pages.charts import Part
 from gateway.services.statements.report import Fate
 from gateway.services.statements.tally import Channel, Preflight, Problem, Tally
@@ -253,14 +256,58 @@ def test_answers_of_servers_are_counted_by_what_they_say() -> None:
     (0, 0, "0 %"), (0, 5, "0 %"), (5, 5, "100 %"), (1, 1_000_000, "under 0.1 %"), (999_999, 1_000_000, "over 99.9 %"),
     (1, 8, "12.5 %")])
 def test_a_share_is_never_rounded_to_all_or_nothing(part: int, whole: int, text: str) -> None:
-    assert charts.percent(part, whole) == text
+    assert wording.percent(part, whole) == text
 
 
 @given(st.lists(st.integers(0, 10**6), max_size=9))
 def test_a_bar_is_as_long_as_its_parts(values) -> None:
     parts = [Part(str(place), value, "sealed") for place, value in enumerate(values)]
     whole = sum(values)
-    drawn = Read(charts.stacked(parts, "x", of=whole)).elements
+    drawn = Read(charts.stacked(wording.ENGLISH_PAGE, parts, "x", of=whole)).elements
     widths = [float(attributes["width"]) for tag, attributes in drawn if tag == "rect"]
     assert len(widths) == sum(value > 0 for value in values)
     assert sum(widths) == pytest.approx(charts.WIDTH if whole else 0, abs=1)
+
+
+ALL_PAGES = files("gateway") / "services" / "statements" / "pages"
+
+
+def texts() -> set[str]:
+    """What the pages say in English: every literal that is handed to a wording."""
+    found: set[str] = set()
+    for name in ("charts", "preflight_page", "report_page"):
+        for node in ast.walk(ast.parse((ALL_PAGES / f"{name}.py").read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "w":
+                found |= {node.args[0].value} if isinstance(node.args[0], ast.Constant) else set()
+    labels = {label for _, label in (*preflight_page.CHANNELS.values(), *report_page.FATES.values())}
+    return found | labels | {"under", "over"}
+
+
+def test_every_text_of_the_pages_is_among_the_words() -> None:
+    """The architecture of languages is the truth of what they must have: see tests/unit/test_languages.py."""
+    assert texts() - set(languages.words("en", "pages")) == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("language", [one for one in languages.installed() if one != "en"])
+def test_a_page_in_another_language_has_no_english_left(page: str, language: str) -> None:
+    head = Letterhead("Example Bank AG", colour="#7a0019")
+    w = wording.Wording(f"{language}-CH", head)
+    made = preflight_page.html(preflight(), w) if page == "pre-flight" else report_page.html(run_report(), w)
+    seen = Read(made)
+    assert ("html", {"lang": language}) in seen.elements
+    assert "Example Bank AG" in seen.text
+    assert "--brand:#7a0019" in made
+    english = [text for text, own in languages.words(language, "pages").items()
+               if "{" not in text and len(text) > 12 and text != own and text in seen.text]
+    assert english == []
+
+
+@pytest.mark.parametrize(("language", "shown"), [
+    ("en", "12,345 99.5 % under 0.1 % 1 Dec 2026, 13:05 UTC 2.5 h"),
+    ("de", "12.345 99,5 % unter 0,1 % 01.12.2026, 13:05 UTC 2,5 h"),
+    ("fr", "12\u202f345 99,5 % moins de 0,1 % 01/12/2026, 13:05 UTC 2,5 h")])
+def test_numbers_and_times_are_those_of_the_language(language: str, shown: str) -> None:
+    w = wording.Wording(language)
+    assert " ".join((w.number(12_345), w.percent(995, 1000), w.percent(1, 100_000),
+                     w.moment(datetime(2026, 12, 1, 13, 5, tzinfo=UTC)), w.span(9_000))) == shown
