@@ -16,8 +16,9 @@ log = structlog.get_logger("sealgate.retention")
 
 ROUND_S: Final = 30.0  # of one call; the next one goes on where it ended
 PAUSE_S: Final = 0.1  # between two transactions
-AGAIN: Final = timedelta(hours=1)  # from the end of one pass over all records of a kind to the next one
-RETRY: Final = timedelta(minutes=10)  # after a failure
+AGAIN_S: Final = 3600.0  # from the end of one pass over all records of a kind to the next one
+RETRY_S: Final = 600.0  # after a failure
+JUMP_MAX: Final = timedelta(days=1)  # of the clock, between two rounds
 
 
 def periods(settings: Settings) -> Mapping[RecordKind, int]:
@@ -29,7 +30,11 @@ def periods(settings: Settings) -> Mapping[RecordKind, int]:
 
 
 class Deletion:
-    """Keeps the place that it has reached in each kind of record."""
+    """Keeps the place that it has reached in each kind of record.
+
+    Nothing brings a record back, so a clock that jumps ahead must not delete years of them. After a jump of more than
+    JUMP_MAX nothing is deleted for an hour for each day of it, which people are alerted to.
+    """
 
     def __init__(self, records: Retention, sleep: Callable[[float], None] = time.sleep,
                  passed: Callable[[], float] = time.monotonic) -> None:
@@ -38,26 +43,45 @@ class Deletion:
         self._sleep = sleep
         self._passed = passed
         self._places: dict[RecordKind, Place] = {}
-        self._next_at: dict[RecordKind, datetime] = {}
+        self._next_at_s: dict[RecordKind, float] = {}
+        self._waits_since_s: float | None = None  # after a jump of the clock
 
     def round(self, days: Mapping[RecordKind, int], now: datetime) -> None:
         """Deletes for at most ROUND_S. A failure of one kind is logged and does not keep the others from deletion."""
-        until = self._passed() + ROUND_S
+        begun = self._passed()
         for kind in RECORD_KINDS:
-            if not days[kind] or now < self._next_at.get(kind, now):
+            if not days[kind] or begun < self._next_at_s.get(kind, begun):
                 continue
             try:
-                self._delete(kind, now - timedelta(days=days[kind]), now, until)
+                self._check_clock(now)
+                self._delete(kind, now - timedelta(days=days[kind]), begun + ROUND_S)
             except GatewayError as trouble:
-                self._failed(kind, now, str(trouble.reason), trouble.detail)
+                self._failed(kind, str(trouble.reason), trouble.detail)
             except Exception as unexpected:  # noqa: BLE001 - see above
-                self._failed(kind, now, str(Reason.INTERNAL), where(unexpected))
+                self._failed(kind, str(Reason.INTERNAL), where(unexpected))
 
-    def _failed(self, kind: RecordKind, now: datetime, reason: str, detail: str) -> None:
-        self._next_at[kind] = now + RETRY
+    def _failed(self, kind: RecordKind, reason: str, detail: str) -> None:
+        self._next_at_s[kind] = self._passed() + RETRY_S
         log.error("retention.failed", kind=kind, reason=reason, detail=detail)
 
-    def _delete(self, kind: RecordKind, before: datetime, now: datetime, until: float) -> None:
+    def _check_clock(self, now: datetime) -> None:
+        """GatewayError CLOCK_WRONG (retry) after a jump."""
+        reached = self._records.reached()
+        if reached is None or now - reached <= JUMP_MAX:
+            self._waits_since_s = None
+            if reached is None or abs(now - reached) >= timedelta(seconds=AGAIN_S):
+                self._records.reach(now)
+            return
+        passed = self._passed()
+        if self._waits_since_s is None:
+            self._waits_since_s = passed
+        elif passed - self._waits_since_s >= AGAIN_S:
+            self._waits_since_s = passed
+            self._records.reach(reached + JUMP_MAX)
+        raise GatewayError(Reason.CLOCK_WRONG, f"it says {now:%Y-%m-%d}, the last deletion was on {reached:%Y-%m-%d}. "
+                           "If the clock is right, deletion goes on after an hour for each day between", retry=True)
+
+    def _delete(self, kind: RecordKind, before: datetime, until: float) -> None:
         deleted = held = 0
         try:
             while self._passed() < until:
@@ -65,7 +89,7 @@ class Deletion:
                 deleted, held = deleted + step.deleted, held + step.held
                 if step.next is None:
                     self._places.pop(kind, None)
-                    self._next_at[kind] = now + AGAIN
+                    self._next_at_s[kind] = self._passed() + AGAIN_S
                     return
                 self._places[kind] = step.next
                 self._sleep(PAUSE_S)

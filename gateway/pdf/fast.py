@@ -180,7 +180,8 @@ class _Letter:
         footer = self.values.text("footer", " · ".join(
             one for one in (self.bank, *self.values.parted("bank_address"), self.values.text("contact", "")) if one))
         for page in range(pages):
-            sheet.text(None, LEFT, HEIGHT - 36, sheet.wrapped(footer, 380, 8)[0], 8, colour=FAINT, page=page)
+            for index, line in enumerate(sheet.wrapped(footer, 380, 8)[:2]):
+                sheet.text(None, LEFT, HEIGHT - 36 + index * 10, line, 8, colour=FAINT, page=page)
             sheet.text(None, RIGHT, HEIGHT - 36, f"{self.words['page']} {page + 1} {self.words['of']} {pages}", 8,
                        colour=FAINT, right=True, page=page)
         return sheet.finish()

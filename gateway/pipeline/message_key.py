@@ -13,6 +13,7 @@ from typing import Final
 from gateway.mime.header import Field, Headers
 from gateway.mime.trace import is_trace
 from gateway.model.mail import Mail
+from gateway.ports.hold import held_key
 
 _ID_OCTETS_MIN: Final = 6  # Postfix's queue ids have ten and more; a shorter one could occur anywhere
 _IDS: Final = frozenset({"message-id", "resent-message-id"})
@@ -26,18 +27,18 @@ def message_key(mail: Mail, headers: Headers, way: str) -> str:
 
     Groups and recipients are not part of it: they change when a certificate appears. A queue id is added where
     the front end has one, never used alone: queue ids are reused. A mail out of the hold store is another one: the
-    journal knows the first as held. `headers`: of `mail.octets`.
+    journal knows the first as held. Its key begins with `held_key`, for the journal keeps its rows as long as it is
+    held. `headers`: of `mail.octets`.
     """
     digest = hashlib.sha256()
     for part in (way, mail.origin.client or "", mail.envelope.reverse_path, mail.origin.queue_id or ""):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
-    if mail.origin.held_as:
-        digest.update(b"held as " + mail.origin.held_as.encode() + b"\0")
     passing = _of_this_attempt(headers, mail.origin.attempt_id)
     digest.update(b"".join([field.raw for number, field in enumerate(headers.fields)
                             if number not in passing and not is_trace(field.lower)]))
     digest.update(memoryview(mail.octets)[headers.body_offset :])
-    return digest.hexdigest()
+    own = digest.hexdigest()
+    return f"{held_key(mail.origin.held_as)} {own}" if mail.origin.held_as else own
 
 
 def identified(mail: Mail, headers: Headers) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from gateway.model.audit.acts import Act
 from gateway.model.mail import Mail
@@ -10,6 +10,8 @@ from gateway.model.mail_query import is_of
 from gateway.model.mailbox import address_matches
 from gateway.ports.place import Place
 from gateway.ports.services.fallbacks import CertificateWait
+
+HOLD_ID_DIGITS: Final = 12  # hexadecimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,11 @@ class HeldPage:
 
     rows: tuple[HeldRow, ...]
     next: Place | None
+
+
+def held_key(hold_id: str) -> str:
+    """The journal's key of a held mail; the message keys of what leaves of it begin with it."""
+    return f"held as {hold_id}"
 
 
 def held_act(name: str, row: HeldRow) -> Act:

@@ -22,6 +22,14 @@ class Step:
 class Retention(Protocol):
     """One step is one short transaction. GatewayError STORE_UNAVAILABLE (retry)."""
 
+    def reached(self) -> datetime | None:
+        """The time by which records were deleted last, as `reach` stored it; None: never."""
+        ...
+
+    def reach(self, at: datetime) -> None:
+        """Stores it, for all nodes."""
+        ...
+
     def delete(self, kind: RecordKind, before: datetime, after: Place) -> Step:
         """Deletes some records that are older than `before`, the oldest first, from the place `after` on.
 

@@ -3,12 +3,13 @@
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
-from gateway import strictyaml
+from gateway import languages, strictyaml
 from gateway.model.address import domain_of
 
 Finding = tuple[strictyaml.Path, str, str]  # where, what, remedy
@@ -147,3 +148,11 @@ def is_oid(text: str) -> bool:
     if not plain or not 3 <= len(parts) <= 32:
         return False
     return (int(parts[0]) < 2 and int(parts[1]) < 40) or parts[0] == "2"
+
+
+def texts(section: str, language: str, templates: Path | None) -> Iterator[Finding]:
+    """A language of a service's mails that neither the gateway nor the bank's own directory can have."""
+    known = languages.installed()
+    if language and templates is None and {language, languages.primary(language)}.isdisjoint(known):
+        yield (section, "language"), f"there are no texts in the language `{language}`", (
+            f"write one of {', '.join(known)}, or set `templates` to a directory with your own")

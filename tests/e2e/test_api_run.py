@@ -193,6 +193,26 @@ def test_kill_9_of_the_process_that_makes_codes_costs_nobody_a_key(site: Site) -
     assert site.portal.order("after", purpose="killed").status == 201
 
 
+def test_a_process_that_replaces_another_works_by_the_set_in_force(site: Site) -> None:
+    """Somebody is editing, and has not reloaded, when the processes beside the workers die."""
+    config, policy = Path(site.api.bank.config), site.api.bank.home / "policies" / "codes.yaml"
+    good = {path: path.read_text() for path in (config, policy)}
+    started = re.compile(r'"child": "(api|jobs|http|runs)", "pid": (\d+)')
+    before = started.findall(site.relay.told)
+    try:
+        config.write_text("version: 1\n")
+        policy.write_text("version: 1\nrules: [\n")
+        for number in dict(before).values():
+            subprocess.run(["kill", "-9", number], check=True)
+        until(lambda: len(started.findall(site.relay.told)) >= len(before) + len(dict(before)))
+        answers(site.api)
+        assert site.portal.order("replaced", purpose="replaced").status == 201
+        assert '"code": 2' not in site.relay.told  # of a process that could not load its set
+    finally:
+        for path, text in good.items():
+            path.write_text(text)
+
+
 def test_a_reload_begins_it_and_ends_it(site: Site) -> None:
     config = Path(site.api.bank.config)
     good = config.read_text()

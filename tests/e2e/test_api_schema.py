@@ -22,7 +22,7 @@ HOOKS = ROOT / "tests" / "support" / "schemathesis_hooks.py"
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     with api(tmp_path_factory.mktemp("schema") / "bank", lambda text: text.replace(
             "api: {", "api: {requests_per_minute_max: 0, ").replace(
-            "scopes: [codes]", "scopes: [codes, operate]").replace(
+            "scopes: [codes]", "scopes: [codes, operate, release, audit]").replace(
             "secret_file: keys/codes.secret", "secret_file: keys/codes.secret, per_client_per_minute_max: 0,"
             " per_customer_per_hour_max: 0")) as running:
         sources = running.bank.home / "statements" / "2026-10"

@@ -7,10 +7,13 @@ import pytest
 from sqlalchemy import select, update
 
 from gateway.adapters.db.hold import DbHold
+from gateway.adapters.db.journal import FORGET_EVERY, KEPT, DbJournal
 from gateway.adapters.db.tables.mail import held, held_body
 from gateway.errors import GatewayError, Reason
+from gateway.mime.header import parse_headers
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
-from gateway.ports.hold import HeldRow, HoldQuery
+from gateway.pipeline.message_key import message_key
+from gateway.ports.hold import HeldRow, HoldQuery, held_key
 from tests.support.pki import NOW, encrypted_key_pem, get_pki
 
 ARCHIVE = get_pki().recipient("rsa-2048", email="archive@bank.example")
@@ -68,6 +71,27 @@ def test_what_is_put_can_be_listed_and_had_back(hold) -> None:
     assert mail.octets == MAIL.octets
     assert mail.envelope == replace(MAIL.envelope, recipients=MAIL.envelope.recipients[:1])
     assert mail.origin == replace(MAIL.origin, deadline_at=None, held_as=hold_id)
+
+
+def test_the_journal_keeps_the_rows_of_a_mail_while_it_is_held(hold, database, clock) -> None:
+    """Else a release weeks after one that was taken in part would send it to the same recipient again."""
+    journal, hold_id = DbJournal(database, clock), put(hold)
+    _, mail = hold.get(hold_id)
+    keys = (held_key(hold_id), message_key(mail, parse_headers(mail.octets), "inbound"))
+    for key in keys:
+        journal.claim(key, ("support@bank.example",))
+        journal.taken(key, ("support@bank.example",), "250 ok")
+        journal.release(key, acknowledged=True)
+
+    def kept() -> list[bool]:
+        clock.forward(seconds=(KEPT + FORGET_EVERY).total_seconds())
+        journal.claim("another", ("anna@customer.example",))
+        journal.release("another", acknowledged=True)
+        return [bool(journal.rows(key)) for key in keys]
+
+    assert kept() == [True, True]
+    hold.settle(hold_id, "released")
+    assert kept() == [False, False]
 
 
 def test_the_body_never_touches_the_disk_in_clear(hold, database) -> None:

@@ -89,6 +89,13 @@ def test_a_dead_database_is_named(dead_database, kind_of_record) -> None:
     assert (caught.value.reason, caught.value.retry) == (Reason.STORE_UNAVAILABLE, True)
 
 
+def test_the_time_that_was_reached_is_stored(database) -> None:
+    assert DbRetention(database).reached() is None
+    for at in (NOW, NOW + DAY, NOW - DAY):
+        DbRetention(database).reach(at)
+        assert DbRetention(database).reached() == at
+
+
 # --- other kinds
 
 

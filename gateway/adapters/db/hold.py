@@ -27,7 +27,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
 from gateway.model.audit.acts import Act
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
-from gateway.ports.hold import HeldPage, HeldRow, HoldQuery, held_act
+from gateway.ports.hold import HOLD_ID_DIGITS, HeldPage, HeldRow, HoldQuery, held_act
 from gateway.ports.place import Place
 from gateway.ports.services.fallbacks import CertificateWait
 
@@ -61,7 +61,7 @@ class DbHold:
         except GatewayError as error:  # the bank's certificate, never the recipient's: the mail is not rejected for it
             raise GatewayError(Reason.CONFIG_INVALID, f"hold.archive_certificate: {error.reason}: {error.detail}",
                                retry=True) from None
-        hold_id = secrets.token_hex(6)
+        hold_id = secrets.token_hex(HOLD_ID_DIGITS // 2)
         row = {
             "hold_id": hold_id, "kind": kind, "at": micros(self._clock.now()), "direction": direction,
             "sender": storable(mail.envelope.reverse_path), "recipients": list(recipients),

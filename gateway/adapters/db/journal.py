@@ -13,16 +13,31 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Connection, Executable, Update, bindparam, case, delete, exists, insert, select, update
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Executable,
+    Update,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.adapters.db.engine import claim_owner as owner
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.engine.text import storable
-from gateway.adapters.db.tables.mail import journal, journal_claim, micros, moment
+from gateway.adapters.db.tables.mail import held, journal, journal_claim, micros, moment
 from gateway.clock import Clock
 from gateway.errors import GatewayError, Reason
 from gateway.model.address import fold
+from gateway.ports.hold import HOLD_ID_DIGITS, held_key
 from gateway.ports.journal import JournalRow, JournalState
 
 # Of who showed no life and no death. limits.message_deadline_s is 240 s by default.
@@ -31,6 +46,7 @@ LEFT: Final = timedelta(seconds=60)  # longer than a server that lives takes for
 KEPT: Final = timedelta(days=8)  # senders give up after 5 days (RFC 5321 4.5.4.1), some after 7
 FORGET_EVERY: Final = timedelta(hours=1)
 FORGET_MAX: Final = 10_000  # rows at once, so that no caller waits long for it
+_HELD_CHARACTERS: Final = len(held_key("0" * HOLD_ID_DIGITS))
 
 _j = journal.c
 _c = journal_claim.c
@@ -248,8 +264,13 @@ def _taken_over() -> GatewayError:
 
 
 def _forget(connection: Connection, before: int) -> None:
-    """Old rows without a claim, a limited number at once."""
+    """Old rows without a claim, a limited number at once.
+
+    Those of held mail stay while it is held: a release after weeks must not send it to the same recipient again.
+    """
     claimed = select(journal_claim.c.message_key)
-    old = (select(_j.message_key).where(_j.at < before, _j.message_key.not_in(claimed)).order_by(_j.at)
-           .limit(FORGET_MAX))
+    waiting = select(literal(held_key("")) + held.c.hold_id).where(held.c.state == "waiting")
+    old = (select(_j.message_key).where(_j.at < before, _j.message_key.not_in(claimed),
+                                        func.substr(_j.message_key, 1, _HELD_CHARACTERS).not_in(waiting))
+           .order_by(_j.at).limit(FORGET_MAX))
     connection.execute(delete(journal).where(_j.message_key.in_(old), _j.at < before))

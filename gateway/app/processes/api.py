@@ -40,7 +40,7 @@ from gateway.frontends.processes.notify import reloaded
 from gateway.frontends.telemetry import metrics
 from gateway.frontends.telemetry.logs import configure, own_process
 from gateway.model.outcome import Outcome
-from gateway.settings import Api, Client, Http, Settings
+from gateway.settings import Api, Client, Http, InForce, Settings, Texts
 
 log = structlog.get_logger("sealgate.api")
 
@@ -52,10 +52,13 @@ DEADLINE_S: Final = 90.0  # of a request, longer than a next hop takes that answ
 class ApiContext:
     """The state behind the endpoints. `current` is for the front end; a reload replaces what it holds."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        """GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE."""
+    def __init__(self, settings: Settings, clock: Clock | None = None, policies: Texts | None = None) -> None:
+        """`policies`: their texts; None: the files are read.
+
+        GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE.
+        """
         section(settings)
-        self.gateway = Gateway(settings, clock=clock)
+        self.gateway = Gateway(settings, clock=clock, policies=policies)
         self._requests = DbRequests(self.gateway.store.database, self.gateway.clock, self.gateway.store.evidence)
         self._callbacks = DbCallbacks(self.gateway.store.database)
         try:
@@ -159,17 +162,18 @@ def listener(api: Api) -> Http:
     return Http(host=api.host, port=api.port, certificate=api.certificate, key=api.key, client_ca=api.client_ca)
 
 
-def serve_api(settings: Settings, read: Callable[[], Settings]) -> None:
+def serve_api(first: InForce, read: Callable[[], Settings]) -> None:
     """Blocks until SIGTERM; requests under way are finished. `read` reads the settings again at SIGHUP.
 
     GatewayError if something cannot be had.
     """
+    settings = first.settings
     end_with_parent()
     configure(settings.log_level)
     own_process()
     metrics.begin(settings)
     api = section(settings)
-    context = when_usable(lambda: ApiContext(settings), listener(api), "api")
+    context = when_usable(lambda: ApiContext(settings, policies=first.policies), listener(api), "api")
 
     def reload() -> None:
         try:

@@ -101,7 +101,8 @@ def _everything(settings: Settings) -> Iterator[Finding]:
         for look in (check_own.expiry, check_returns.returns, check_codes.codes, check_statements.statements,
                      check_fallbacks.fallbacks, check_audit.audit_log, check_services.gateway):
             yield from _new(looked(look, settings), reported)
-    yield from _new(looked(check_languages.languages, settings), reported)
+    for look in (check_languages.languages, check_languages.branding):
+        yield from _new(looked(look, settings), reported)
     yield from looked(check_clouds.clouds, settings)
     yield from looked(check_trust.algorithms, settings)
     yield from looked(check_services.sources, settings)

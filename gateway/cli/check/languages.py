@@ -1,9 +1,9 @@
-"""`sealgate check`: whether every language of the settings has all its texts."""
+"""`sealgate check`: whether every language of the settings has all its texts, and whether the logo can be shown."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.app.letters import writer
+from gateway.app.letters import letterhead, writer
 from gateway.languages import installed, known, missing, primary
 from gateway.model.fallbacks import FALLBACKS
 from gateway.model.finding import Finding
@@ -46,3 +46,12 @@ def _mails(settings: Settings, about: str, language: str, own: Path | None, kind
             where = f"add it to {own}" if own is not None else f"set {about}.templates to a directory that has it"
             yield Finding("error", "languages", f"{language}/{kind}.txt is missing, and {about} are written in this "
                           f"language: {where}, or use one of {', '.join(installed())}")
+
+
+def branding(settings: Settings) -> Iterator[Finding]:
+    """How the bank is shown to its customers. CONFIG_INVALID if the logo cannot be sent."""
+    head = letterhead(settings)
+    contact = head.contact_in(settings.bank.language)
+    logo = f"a logo of {len(head.logo)} octets" if head.logo else "no logo"
+    yield Finding("ok", "branding", f"mails come from {head.sender}, with {logo}; "
+                  f"{f'contact: {contact}' if contact else 'set `bank.contact`, so that customers know whom to ask'}")

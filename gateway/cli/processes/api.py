@@ -4,7 +4,8 @@ import typer
 
 from gateway.app.processes import api as composition
 from gateway.cli import context
-from gateway.cli.context import USAGE, exit_code, explained, fail, say
+from gateway.cli.context import USAGE, exit_code, explained, fail, reporting_errors, say
+from gateway.cli.processes.first_set import first_set
 from gateway.errors import GatewayError
 from gateway.frontends.processes.memory_protection import start_anew
 from gateway.model.sentences import SENTENCES
@@ -28,9 +29,10 @@ def api() -> None:
     """
     path = context.config_path().absolute()
     start_anew(["--config", str(path), "api"])
-    settings = context.settings()
+    with reporting_errors():
+        first = first_set()
     try:
-        composition.serve_api(settings, lambda: load(path))
+        composition.serve_api(first, lambda: load(path))
     except GatewayError as trouble:
         if trouble.reason.family not in _ALSO_CONFIGURATION:
             say(f"sealgate: {explained(trouble)}")

@@ -8,6 +8,7 @@ from gateway.app.processes import http as composition
 from gateway.app.tokens import partner_token
 from gateway.cli import context
 from gateway.cli.context import USAGE, exit_code, explained, fail, reporting_errors, say
+from gateway.cli.processes.first_set import first_set
 from gateway.errors import GatewayError
 from gateway.model.sentences import SENTENCES
 from gateway.settings import load
@@ -33,7 +34,8 @@ def run(called: typer.Context) -> None:
     """
     if called.invoked_subcommand is not None:
         return
-    settings = context.settings()
+    with reporting_errors():
+        settings = first_set().settings
     try:
         composition.serve_http(settings, lambda: load(context.config_path()))
     except GatewayError as trouble:

@@ -6,7 +6,8 @@ import typer
 
 from gateway.app.processes import jobs as composition
 from gateway.cli import context
-from gateway.cli.context import exit_code, explained, say
+from gateway.cli.context import exit_code, explained, reporting_errors, say
+from gateway.cli.processes.first_set import first_set
 from gateway.distribution import own_command
 from gateway.errors import GatewayError
 from gateway.frontends.processes.priority import stand_back
@@ -28,7 +29,9 @@ def jobs() -> None:
     Example: sealgate --config /etc/sealgate/sealgate.yaml jobs
     """
     stand_back(NICE)
-    settings, path = context.settings(), context.config_path()
+    path = context.config_path()
+    with reporting_errors():
+        settings = first_set().settings
     command = (*own_command(), "--config", str(path.absolute()))
     try:
         ended = composition.serve_jobs(settings, lambda: load(path), command)

@@ -4,6 +4,7 @@ import typer
 
 from gateway.cli import context
 from gateway.cli.context import exit_code, explained, say
+from gateway.cli.processes.first_set import first_set
 from gateway.errors import GatewayError
 from gateway.settings import InForce
 
@@ -22,7 +23,7 @@ def milter() -> None:
     """
     path = context.config_path().absolute()
     with context.reporting_errors():
-        first = InForce.of(path)
+        first = first_set()
     # Not before: the command line of other commands must not load what touches keys.
     from gateway.app.processes import milter as composition
     from gateway.app.processes.relay import keep_memory, tell_expired

@@ -4,7 +4,8 @@ import typer
 
 from gateway.app.statements import leaders
 from gateway.cli import context
-from gateway.cli.context import exit_code, explained, say
+from gateway.cli.context import exit_code, explained, reporting_errors, say
+from gateway.cli.processes.first_set import first_set
 from gateway.errors import GatewayError
 from gateway.settings import load
 
@@ -21,7 +22,9 @@ def runs() -> None:
 
     Example: sealgate --config /etc/sealgate/sealgate.yaml runs
     """
-    settings, path = context.settings(), context.config_path()
+    path = context.config_path()
+    with reporting_errors():
+        settings = first_set().settings
     try:
         leaders.serve_runs(settings, lambda: load(path))
     except GatewayError as trouble:

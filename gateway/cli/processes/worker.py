@@ -4,11 +4,10 @@ import typer
 
 from gateway.app.processes.relay import relay
 from gateway.cli import context
+from gateway.cli.processes.first_set import first_set
 from gateway.errors import GatewayError
-from gateway.frontends.processes.handover import set_in_force
 from gateway.frontends.processes.notify import notify, trouble_field
 from gateway.frontends.processes.sockets import inherited
-from gateway.settings import InForce
 
 
 def register(app: typer.Typer) -> None:
@@ -23,8 +22,7 @@ def worker() -> None:
     """
     sockets, path = inherited(), context.config_path()
     try:
-        packed = set_in_force()
-        ours = InForce.of(path) if packed is None else InForce.unpacked(packed)
+        ours = first_set()
         relay(ours.settings, path, sockets=sockets, policies=ours.policies)
     except GatewayError as trouble:
         notify(trouble_field(trouble))

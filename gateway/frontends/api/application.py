@@ -47,10 +47,14 @@ _METHODS: Final = ("GET", "POST", "PUT", "DELETE")  # that this interface knows 
 class _Api(FastAPI):
     """FastAPI whose description is ours."""
 
+    current: Current
+
     def openapi(self) -> dict[str, Any]:
         """See FastAPI.openapi."""
         if self.openapi_schema is None:
-            self.openapi_schema = described(super().openapi(), (CodeOrder, Verification, Again, RunOrder))
+            codes = self.current.service.codes
+            self.openapi_schema = described(super().openapi(), (CodeOrder, Verification, Again, RunOrder),
+                                            () if codes is None else codes.languages)
         return self.openapi_schema
 
 
@@ -60,6 +64,7 @@ def application(current: Current, octets_max: int, now: Callable[[], datetime]) 
                openapi_url=f"{VERSION}/openapi.json",
                summary="One-time codes by sealed mail, runs of statements, and the work of administrators",
                redirect_slashes=False)
+    api.current = current
     for part in (codes, customers, runs, mails, held_mails, status, audit):
         api.include_router(part.router(current), prefix=VERSION)
     api.include_router(health.router(current))

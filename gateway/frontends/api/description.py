@@ -57,8 +57,11 @@ def key_parameter(*, required: bool) -> dict[str, Any]:
             "example": "5b0f8c1e-6c1e-4a0e-9a52-0d7a3f5d9b11"}
 
 
-def described(generated: dict[str, Any], bodies: Sequence[type[BaseModel]]) -> dict[str, Any]:
-    """FastAPI's description with our errors in place of its own, and with the bodies, which it does not read."""
+def described(generated: dict[str, Any], bodies: Sequence[type[BaseModel]], languages: Sequence[str]) -> dict[str, Any]:
+    """FastAPI's description with our errors in place of its own, and with the bodies, which it does not read.
+
+    `languages`: those that codes can be sent in; empty: not known.
+    """
     for path in generated["paths"].values():
         for operation in path.values():
             _answers(operation)
@@ -68,10 +71,23 @@ def described(generated: dict[str, Any], bodies: Sequence[type[BaseModel]]) -> d
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas |= asked.get("$defs", {}) | webhook_schemas(_SCHEMAS + "{model}") | {"Problem": _PROBLEM}
+    if languages:
+        _text_of(schemas["CodeOrder"]["properties"]["language"])["pattern"] = _pattern(languages)
     generated["webhooks"] = webhooks(_SCHEMAS)
     components["securitySchemes"] = _SECURITY
     generated["security"] = [{"token": []}, {"certificate": []}]
     return generated
+
+
+def _text_of(optional: dict[str, Any]) -> dict[str, Any]:
+    return next(one for one in optional["anyOf"] if one.get("type") == "string")
+
+
+def _pattern(languages: Sequence[str]) -> str:
+    """Each of them, and those without a region also with any."""
+    plain = "|".join(one for one in languages if "-" not in one)
+    regions = "".join(f"|{one}" for one in languages if "-" in one)
+    return f"^(({plain})(-[A-Za-z]{{2,4}})?{regions})$"
 
 
 def _answers(operation: dict[str, Any]) -> None:

@@ -138,7 +138,7 @@ class CodeOrder(_Shape):
     life_s: int | None = Field(None, ge=30, le=3600, examples=[300],
                                description="Seconds; unset, or longer than the bank allows: as the bank has it")
     language: str | None = Field(None, pattern="^[a-z]{2,3}(-[A-Za-z]{2,4})?$", examples=["de"],
-                                 description="Unset: as the bank has it")
+                                 description="Unset: as the bank has it. 400 if there are no texts in it")
     reference: str = Field("", pattern="^[ -~]{0,64}$", examples=["order-4711"],
                            description="The caller's own; comes back in answers and callbacks. No account number")
 

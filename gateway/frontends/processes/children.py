@@ -8,8 +8,8 @@ import asyncio
 import ctypes
 import os
 import signal
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Final
 
 import structlog
@@ -27,6 +27,8 @@ END_S: Final = 10.0
 ONCE_S: Final = 3_600.0  # of a command that is run to its end: the next one goes on where it was
 _PR_SET_PDEATHSIG: Final = 1  # prctl.h
 
+Inherited = AbstractContextManager[tuple[Mapping[str, str], Sequence[int]]]
+
 __all__ = ["BACKOFF_S", "PARENT", "STEADY_S", "Children", "end_with_parent", "run_once"]
 
 
@@ -35,10 +37,12 @@ class Children:
 
     def __init__(self, commands: Mapping[str, Sequence[str]], *, ear: Ear | None = None,
                  stuck_after_s: float = 0.0, environment: Mapping[str, str] | None = None,
-                 own: Mapping[str, Mapping[str, str]] | None = None, end_s: Mapping[str, float] | None = None) -> None:
+                 own: Mapping[str, Mapping[str, str]] | None = None, end_s: Mapping[str, float] | None = None,
+                 inherits: Callable[[], Inherited] | None = None) -> None:
         """`commands`: name to program and arguments. `ear`: where they give signs of life; without one they give none.
 
-        `own`: more environment of single ones. `end_s`: who has longer than END_S to end, after SIGTERM.
+        `own`: more environment of single ones. `end_s`: who has longer than END_S to end, after SIGTERM. `inherits`:
+        environment and descriptors of each one that starts.
         """
         self._commands = {name: tuple(command) for name, command in commands.items()}
         self._ear = ear
@@ -46,6 +50,7 @@ class Children:
         self._environment = dict(environment or {})
         self._own = dict(own or {})
         self._end_s = dict(end_s or {})
+        self._inherits = inherits or (lambda: nullcontext(({}, ())))
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, Process] = {}
 
@@ -118,8 +123,10 @@ class Children:
     async def _live(self, name: str) -> None:
         """One life of the process."""
         try:
-            process = await Process.start(name, self._commands[name], ear=self._ear, stuck_after_s=self._stuck_after_s,
-                                          environment={**self._environment, **self._own.get(name, {})})
+            with self._inherits() as (given, descriptors):
+                process = await Process.start(
+                    name, self._commands[name], ear=self._ear, stuck_after_s=self._stuck_after_s, fds=descriptors,
+                    environment={**self._environment, **self._own.get(name, {}), **given})
         except OSError as error:
             log.critical("process.not_started", child=name, error=error.strerror)
             return

@@ -1,6 +1,6 @@
-"""Passes values to workers and between them through memory without a name (memfd).
+"""Passes values to processes and between them through memory without a name (memfd).
 
-The set in force: settings and policies as the supervisor has read them once, so that a worker that is started later
+The set in force: settings and policies as the supervisor has read them once, so that a process that is started later
 works by the same. And values that a worker has learned, for its successor: every worker has a memory of its own.
 Before a reload the supervisor asks the old ones (SIGUSR1) to write into theirs, and the new ones read all of them.
 If the kernel has no such memory, files are read again, and sources asked again.
@@ -9,7 +9,8 @@ If the kernel has no such memory, files are read again, and sources asked again.
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from gateway.frontends.processes.notify import notify
@@ -32,6 +33,19 @@ def memory_of(octets: bytes) -> int | None:
     if number is not None:
         _write(number, octets)
     return number
+
+
+@contextmanager
+def handed_on(packed: bytes) -> Iterator[tuple[dict[str, str], list[int]]]:
+    """Environment and descriptors by which a process that is started inside inherits the set in force."""
+    number = memory_of(packed)
+    if number is None:
+        yield {}, []
+        return
+    try:
+        yield {SET: str(number)}, [number]
+    finally:
+        os.close(number)
 
 
 def _write(number: int, octets: bytes) -> None:

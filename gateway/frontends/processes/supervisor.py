@@ -56,6 +56,7 @@ class Supervisor:
                  beside: Callable[[Settings], Sequence[str]]) -> None:
         """`read`: reads the set again. `command`: how `sealgate` is called. `beside`: the commands of the children."""
         self._first = first
+        self._packed = first.packed()  # of the set in force
         self._settings = first.settings
         self._read = read
         self._command = tuple(command)
@@ -107,7 +108,8 @@ class Supervisor:
             self._pool.start_later()
         self._children = Children(
             self._commands(self._settings), ear=self._ear, stuck_after_s=self._settings.processes.stuck_after_s,
-            own=FORGETS, end_s={"milter": self._settings.limits.message_deadline_s + MARGIN_S, "api": API_END_S})
+            own=FORGETS, end_s={"milter": self._settings.limits.message_deadline_s + MARGIN_S, "api": API_END_S},
+            inherits=lambda: handover.handed_on(self._packed))
         self._children.start()
 
     async def _unless_ended(self, work: Awaitable[None]) -> bool:
@@ -194,11 +196,8 @@ class Supervisor:
 
         That is called here where the `with` is left by an exception.
         """
-        given, descriptors = {}, []
-        in_force = handover.memory_of(packed)
-        if in_force is not None:
-            given[handover.SET] = str(in_force)
-            descriptors.append(in_force)
+        given: dict[str, str] = {}
+        descriptors: list[int] = []
         slot = None if self._shared_limits is None else self._shared_limits.take()
         if self._shared_limits is not None and slot is not None:
             given[MEMORY] = f"{self._shared_limits.descriptor}/{slot}"
@@ -209,13 +208,11 @@ class Supervisor:
                 self._shared_limits.give(slot)
 
         try:
-            yield given, descriptors, leaves
+            with handover.handed_on(packed) as (variables, memories):
+                yield given | variables, [*descriptors, *memories], leaves
         except BaseException:
             leaves()
             raise
-        finally:
-            if in_force is not None:
-                os.close(in_force)
 
     def _commands(self, settings: Settings) -> dict[str, Sequence[str]]:
         return {name: (*self._command, name) for name in self._beside(settings)}
@@ -243,6 +240,7 @@ class Supervisor:
             return
         old, gone = self._pool, self._sockets
         self._pool, self._settings, self._sockets = worker_pool, settings, sockets
+        self._packed = new.packed()
         loop = asyncio.get_running_loop()
         deaf = loop.create_task(old.retire(replaced=True))
         leaving = loop.create_task(_ended(old, deaf))  # with any result of this reload, the end waits for it

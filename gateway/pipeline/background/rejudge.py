@@ -16,7 +16,7 @@ from gateway.errors import Reason
 from gateway.model.mail import Mail
 from gateway.model.outcome import Outcome, Settled
 from gateway.ports.evidence import Evidence
-from gateway.ports.hold import HeldRow, Hold
+from gateway.ports.hold import HeldRow, Hold, held_key
 from gateway.ports.journal import Journal, JournalState
 
 log = structlog.get_logger("sealgate.hold")
@@ -45,26 +45,22 @@ class Hand:
 
     def let_go(self, handle: Handle, mail: Mail) -> Outcome:
         """`handle(mail)`. The journal records before that it may leave: a process that is killed leaves the doubt."""
-        self.journal.sending(_key(self.hold_id), (self.hold_id,))
+        self.journal.sending(held_key(self.hold_id), (self.hold_id,))
         known, self.in_doubt = self.in_doubt, True
         outcome = handle(mail)
         self.in_doubt = known or any(one.settled is Settled.TAKEN or one.reply == "" for one in outcome.recipients)
         return outcome
 
 
-def _key(hold_id: str) -> str:
-    return f"held as {hold_id}"
-
-
 @contextmanager
 def in_hand(journal: Journal, hold_id: str) -> Iterator[Hand]:
     """Claims the mail. GatewayError JOURNAL_IN_PROGRESS (retry) if another process has the claim."""
-    rows = journal.claim(_key(hold_id), (hold_id,))
+    rows = journal.claim(held_key(hold_id), (hold_id,))
     hand = Hand(journal, hold_id, any(row.state is JournalState.SENDING for row in rows))
     try:
         yield hand
     finally:
-        journal.release(_key(hold_id), acknowledged=True, unanswered=(hold_id,) if hand.in_doubt else ())
+        journal.release(held_key(hold_id), acknowledged=True, unanswered=(hold_id,) if hand.in_doubt else ())
 
 
 def take_back(hold: Hold, journal: Journal, hold_id: str) -> bool:

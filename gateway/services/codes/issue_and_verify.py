@@ -140,6 +140,11 @@ class Codes:
         publish(self.desk.sink, event("delivered", again, self.desk.clock.now(), mail=again.sends))
         return self._issued(again, taken)
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Those that codes can be sent in."""
+        return self._sender.writer.languages("code")
+
     def verify(self, client: str, code_id: str, code: str, transaction: Transaction | None) -> Verdict:
         """One try: counted before it is compared, in the same commit. Raises CODE_UNKNOWN.
 

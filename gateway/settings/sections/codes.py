@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from gateway import strictyaml
-from gateway.settings.base import Finding, Section, mailbox, patterns
+from gateway.settings.base import Finding, Section, mailbox, patterns, texts
 
 
 class Codes(Section):
@@ -38,6 +38,7 @@ def check(codes: Codes | None) -> Iterator[Finding]:
     """Contradictions in the section."""
     if codes is None:
         return
+    yield from texts("codes", codes.language, codes.templates)
     at: strictyaml.Path = ("codes",)
     if codes.life_s > codes.life_s_max:
         yield (*at, "life_s"), f"`life_s` is greater than `life_s_max` ({codes.life_s_max})", (

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from gateway import strictyaml
-from gateway.settings.base import ENCRYPT, Finding, Section, patterns, travels_safely, web_url
+from gateway.settings.base import ENCRYPT, Finding, Section, patterns, texts, travels_safely, web_url
 
 
 class Invite(Section):
@@ -45,6 +45,7 @@ def check(fallbacks: Fallbacks, clients: frozenset[str]) -> Iterator[Finding]:
     """Contradictions in the section."""
     at: strictyaml.Path = ("fallbacks",)
     invite = fallbacks.invite
+    yield from texts("fallbacks", fallbacks.language, fallbacks.templates)
     if invite is not None:
         if invite.client not in clients:
             yield (*at, "invite", "client"), f"`clients` has no client `{invite.client}`", (

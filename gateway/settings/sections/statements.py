@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from gateway import strictyaml
-from gateway.settings.base import Finding, Section, mailbox, patterns
+from gateway.settings.base import Finding, Section, mailbox, patterns, texts
 
 
 class Statements(Section):
@@ -39,6 +39,7 @@ def check(statements: Statements | None, clients: frozenset[str]) -> Iterator[Fi
     """Contradictions in the section."""
     if statements is None:
         return
+    yield from texts("statements", statements.language, statements.templates)
     at: strictyaml.Path = ("statements",)
     if statements.client not in clients:
         yield (*at, "client"), f"`clients` has no client `{statements.client}`", (

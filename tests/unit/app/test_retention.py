@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from gateway.app.retention import PAUSE_S, RETRY, ROUND_S, Deletion
+from gateway.app.retention import AGAIN_S, PAUSE_S, RETRY_S, ROUND_S, Deletion
 from gateway.errors import GatewayError, Reason
 from gateway.ports.retention import RECORD_KINDS, Place, RecordKind, Step
 from tests.support.pki import NOW
@@ -21,6 +21,13 @@ class Records:
         self.asked: list[tuple[str, datetime, Place]] = []
         self.failing: set[str] = set()
         self.seconds = 0.0
+        self.at: datetime | None = None
+
+    def reached(self) -> datetime | None:
+        return self.at
+
+    def reach(self, at: datetime) -> None:
+        self.at = at
 
     def delete(self, kind: RecordKind, before: datetime, after: Place) -> Step:
         self.asked.append((kind, before, after))
@@ -64,8 +71,10 @@ def test_after_a_pass_the_next_one_begins_an_hour_later() -> None:
     records = Records(0)
     deletion = records.deletion()
     deletion.round(DAYS, NOW)
+    records.seconds += 59 * 60
     deletion.round(DAYS, NOW + timedelta(minutes=59))
     assert len(records.asked) == len(RECORD_KINDS)
+    records.seconds += 60
     deletion.round(DAYS, NOW + timedelta(minutes=60))
     assert len(records.asked) == 2 * len(RECORD_KINDS)
 
@@ -88,5 +97,34 @@ def test_a_failure_of_one_kind_is_logged_and_tried_again_later() -> None:
         ("evidence", "error", "store.unavailable")]
     assert all(left == 0 for kind, left in records.left.items() if kind != "evidence")
     records.failing = set()
-    deletion.round(DAYS, NOW + RETRY)
+    records.seconds += RETRY_S
+    deletion.round(DAYS, NOW + timedelta(seconds=RETRY_S))
     assert records.left["evidence"] == 0
+
+
+def test_a_clock_that_jumps_ahead_deletes_nothing_and_is_reported() -> None:
+    records = Records(3)
+    records.deletion().round(DAYS, NOW)
+    later = NOW + timedelta(days=3000)
+    records.left, records.asked = dict.fromkeys(RECORD_KINDS, 3), []
+    for deletion in (records.deletion(), records.deletion()):  # a new start changes nothing
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(7):
+                deletion.round(DAYS, later)
+                records.seconds += RETRY_S
+        assert {(line["event"], line["reason"]) for line in lines} == {("retention.failed", "clock.wrong")}
+    assert not records.asked
+    records.deletion().round(DAYS, NOW + timedelta(hours=2))  # the clock was set right
+    assert records.asked
+
+
+def test_after_a_long_time_off_deletion_goes_on_after_an_hour_for_each_day() -> None:
+    records = Records(3)
+    records.reach(NOW)
+    deletion, later, hours = records.deletion(), NOW + timedelta(days=5, hours=1), 0
+    while not records.asked:
+        deletion.round(DAYS, later)
+        records.seconds += AGAIN_S
+        hours += 1
+    assert hours == 6
+    assert {before for _, before, _ in records.asked} == {later - timedelta(days=10)}

@@ -7,8 +7,10 @@ import pytest
 
 from gateway import languages as texts
 from gateway.cli.check import languages as check_languages
+from gateway.cli.check.command import looked
 from gateway.errors import GatewayError
 from gateway.settings import Settings, load
+from gateway.settings.sections.bank import Contact
 from tests.support.process import template
 
 
@@ -50,3 +52,35 @@ def test_a_language_of_the_bank_that_is_not_installed_stops_the_start(settings: 
     file.write_text(file.read_text().replace("bank:\n", "bank:\n  language: it\n"))
     with pytest.raises(GatewayError, match="there are no texts in the language `it`"):
         load(file)
+
+
+def branding(settings: Settings, **changes: object) -> tuple[str, str]:
+    bank = settings.bank.model_copy(update=changes)
+    (one,) = looked(check_languages.branding, settings.model_copy(update={"bank": bank}))
+    return one.level, one.text
+
+
+def test_a_bank_without_a_contact_is_asked_for_one(settings: Settings) -> None:
+    level, text = branding(settings, contact=Contact())
+    assert level == "ok"
+    assert "set `bank.contact`" in text
+    assert "contact: +49" in branding(settings, contact=Contact(telephone="+49 69 1234"))[1]
+
+
+def test_a_logo_that_cannot_be_sent_is_an_error(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "logo.png").write_bytes(b"GIF89a")
+    level, text = branding(settings, logo=tmp_path / "logo.png")
+    assert level == "error"
+    assert "the logo is not a PNG file. Export it as PNG" in text
+
+
+@pytest.mark.parametrize("section", ["codes", "statements"])
+def test_a_services_language_without_texts_stops_the_start(settings: Settings, tmp_path: Path, section: str) -> None:
+    file = tmp_path / "home" / "sealgate.yaml"
+    text = file.read_text()
+    file.write_text(text.replace(f"{section}: {{", f"{section}: {{language: it, "))
+    assert file.read_text() != text
+    with pytest.raises(GatewayError, match="there are no texts in the language `it`"):
+        load(file)
+    file.write_text(text.replace(f"{section}: {{", f"{section}: {{language: it, templates: own, "))
+    assert load(file)

@@ -28,7 +28,7 @@ from tests.support.peers import need, run
 AT = datetime(2026, 11, 30, 6, tzinfo=UTC)
 MINUS = "\u2212"
 VALUES = {"bill": BILL, "fast-bill": BILL, "fast-statement": STATEMENT, "statement": STATEMENT}
-EVERY = [(name, language) for name in VALUES for language in ("de", "en")]
+EVERY = [(name, language) for name in VALUES for language in languages.installed()]
 BOTH_WAYS = pytest.mark.parametrize("way", ["", "fast-"])
 
 

@@ -134,3 +134,20 @@ def test_threads_do_not_mix_documents(documents: PdfDocuments) -> None:
 
 def test_the_two_templates_are_named(documents: PdfDocuments) -> None:
     assert set(fast.TEMPLATES) <= set(documents.names())
+
+
+@pytest.mark.parametrize("way", ["statement", "fast-statement"])
+def test_the_foot_names_bank_and_contact_whole(documents: PdfDocuments, way: str) -> None:
+    """A long one has two lines; none of it is cut off."""
+    values = {**STATEMENT, "bank_address": "Street of a very long name 123;12345 Another long name of a town",
+              "contact": "+49 69 1234 5678 or www.longbank.example"}
+    text = " ".join(page_text(documents.make(way, "en", values, AT)).split())
+    assert "longbank.example" in text, "typst may break a line behind www."
+
+
+@pytest.mark.parametrize("way", ["", "fast-"])
+def test_french_numbers_and_dates(documents: PdfDocuments, way: str) -> None:
+    """A narrow no-break space between groups (a blank in the text that poppler shows), day/month/year."""
+    text = " ".join(page_text(documents.make(f"{way}statement", "fr-CH", STATEMENT, AT)).split())
+    for words in ("1 234 567,10", f"{MINUS}1 049,53", "Relevé de compte", "30/11/2026", "Nouveau solde"):
+        assert words in text

@@ -5,6 +5,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from sqlalchemy import insert, select, update
+
 from gateway.adapters.db import legal_holds
 from gateway.adapters.db.engine.database import Connection, Database
 from gateway.adapters.db.retention.audit_values import OldAuditValues
@@ -12,10 +14,12 @@ from gateway.adapters.db.retention.candidates import OldRecords
 from gateway.adapters.db.retention.codes import OldCodes
 from gateway.adapters.db.retention.evidence import OldEvidence
 from gateway.adapters.db.retention.runs import OldRuns
-from gateway.adapters.db.tables.mail import micros
+from gateway.adapters.db.tables.mail import counter, micros, moment
 from gateway.ports.retention import Place, RecordKind, Step
 
 ROWS_MAX: Final = 200  # in one transaction: bounds how long a mail waits for the lock of a SQLite database
+
+_REACHED: Final = "retention"  # of the counter: microseconds since 1970
 
 KINDS: Final[Mapping[RecordKind, OldRecords]] = MappingProxyType({
     "evidence": OldEvidence(), "codes": OldCodes(), "runs": OldRuns(), "audit_values": OldAuditValues()})
@@ -26,6 +30,21 @@ class DbRetention:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def reached(self) -> datetime | None:
+        """See Retention."""
+        with self._database.read() as connection:
+            at = connection.scalar(select(counter.c.value).where(counter.c.name == _REACHED))
+        return None if at is None else moment(at)
+
+    def reach(self, at: datetime) -> None:
+        """See Retention."""
+        def work(connection: Connection) -> None:
+            changed = update(counter).where(counter.c.name == _REACHED).values(value=micros(at))
+            if not connection.execute(changed).rowcount:
+                connection.execute(insert(counter).values(name=_REACHED, value=micros(at)))
+
+        self._database.write(work, alone=_REACHED)
 
     def delete(self, kind: RecordKind, before: datetime, after: Place) -> Step:
         """See Retention. It reads before the transaction, which compares with the holds and deletes."""

@@ -53,9 +53,7 @@ def router(current: Current) -> APIRouter:
                    dependencies=[client], openapi_extra={"parameters": [match_parameter()]})
     def unblock(number: Number, codes: Annotated[Codes, desk], request: Request) -> Blocked:
         """Speak with the customer first: they may have blocked themselves by answering `not me`."""
-        found = shown(codes, number)
-        if found is not None:
-            match(request, found)
+        match(request, shown(codes, number))
         return Blocked(state="not_blocked", changed=codes.unblock(number))
 
     return routes

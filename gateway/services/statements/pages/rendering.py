@@ -8,6 +8,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+_SPACES: Final = "\u00a0\u202f"  # no-break spaces: French has them before `:` and between the digits of numbers
 _DIRECTORY: Final = Path(str(files("gateway"))) / "services" / "statements" / "pages" / "templates"
 
 
@@ -37,4 +38,4 @@ def _visible(value: object) -> object:
     """Characters that are seen as nothing, or turn what follows round, are shown as what they are."""
     if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
         return value
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in value)
+    return "".join(char if char.isprintable() or char in _SPACES else f"\\u{ord(char):04x}" for char in value)

@@ -74,6 +74,10 @@ def test_a_rejection_is_conditional_recorded_and_made_once(api: BankApi, portal:
     shown = portal.ask("GET", path)
     refused(portal.ask("POST", f"{path}/reject"), 428, "request.unconditional")
     refused(portal.ask("POST", f"{path}/reject", if_match='"0123"'), 412, "request.outdated")
+    weak = f'W/{shown.headers["etag"]}'
+    refused(portal.ask("POST", f"{path}/reject", if_match=f'"a", {weak}'), 412, "request.outdated")
+    for wrong in ("", "x", '"a" "b"', '"', "*, *", '"a",', f'"{"a" * 400}"'):
+        refused(portal.ask("POST", f"{path}/reject", if_match=wrong), 400, "input.malformed")
     assert portal.ask("GET", path).json["state"] == "waiting"
     done = portal.ask("POST", f"{path}/reject", if_match=shown.headers["etag"])
     assert (done.status, done.json["state"]) == (200, "rejected")

@@ -298,6 +298,7 @@ def test_a_page_in_another_language_has_no_english_left(page: str, language: str
     assert ("html", {"lang": language}) in seen.elements
     assert "Example Bank AG" in seen.text
     assert "--brand:#7a0019" in made
+    assert "\\u" not in seen.text, "spaces of the language are spaces"
     english = [text for text, own in languages.words(language, "pages").items()
                if "{" not in text and len(text) > 12 and text != own and text in seen.text]
     assert english == []
