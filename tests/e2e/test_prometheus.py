@@ -31,12 +31,12 @@ START_S = 60.0
 VARIABLES = {"$job": "sealgate", "$instance": ".*", "$__rate_interval": "1m"}
 
 # Panels that have something to show for the mails below; the others are about what does not happen here.
-FULL = ("Nodes that answer", "Processes that take mail", "Mails a minute", "Next end of a key or certificate",
-        "Mails by answer", "Why not", "Time to the answer", "Mail server behind us: answers", "Size of mails",
-        "Refused before there was a mail", "Rules that decide", "What was done to outbound mail",
+FULL = ("Nodes that answer", "Processes that accept mail", "Mails a minute", "Next expiry of a key or certificate",
+        "Mails by answer", "Reasons", "Time to the answer", "Next hop: answers", "Size of mails",
+        "Rejected before a mail", "Rules that decide", "What was done to outbound mail",
         "Share of outbound recipients whose mail was encrypted", "Trust", "Signatures", "Encryption",
-        "Answers by source", "Revocation lists", "Waiting", "Octets", "What of ours ends when",
-        "Customers' certificates that end soon", "Connections", "Version and policies", "Database")
+        "Answers by source", "Revocation lists", "Waiting", "Octets", "Expiry of the bank's keys and certificates",
+        "Customers' certificates that expire soon", "Connections", "Version and policies", "Database")
 
 
 @dataclass

@@ -14,7 +14,6 @@ WORDS_MAX = 1_500
 LONGER = {
     "glossary.md": "a table to look words up in, not to be read",
     "log-events.md": "a reference table with one row for each event; a test compares it with the program",
-    "deploy.md": "one task from start to end; a test pastes its blocks in this order",
 }
 
 
