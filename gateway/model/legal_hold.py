@@ -33,7 +33,10 @@ class HoldTerms:
 
 @dataclass(frozen=True, slots=True)
 class LegalHold:
-    """`person`: who ordered it. `addresses`, `customers`: of the same persons, as the register has or had them."""
+    """`person`: who ordered it. `addresses`, `customers`: of the same persons, as the register has or had them.
+
+    `messages`: ids of the message, by which the evidence of all its attempts is found.
+    """
 
     number: int
     at: datetime
@@ -42,6 +45,7 @@ class LegalHold:
     terms: HoldTerms
     addresses: frozenset[str] = frozenset()
     customers: frozenset[str] = frozenset()
+    messages: frozenset[str] = field(default=frozenset(), compare=False)
 
     def covers(self, record: "RecordWords") -> bool:
         """Whether the record must be kept."""
@@ -55,7 +59,7 @@ class LegalHold:
             return False
         if terms.customer and terms.customer not in record.customers and not self.addresses & record.words:
             return False
-        return (not terms.message or comparable(terms.message) in record.words
+        return (not terms.message or comparable(terms.message) in record.words or bool(self.messages & record.words)
                 or (is_customers and not record.has_message))
 
     def act(self, name: str) -> Act:

@@ -221,6 +221,27 @@ def test_an_address_that_moved_is_still_held(database) -> None:
     assert delete_all(database, "evidence", NOW) == 0
 
 
+@pytest.mark.parametrize("message", ["0123456789abcdef01234567", "0123456789abcdef01234567-2"])
+def test_a_run_and_a_code_hold_the_evidence_of_their_mails(database, message) -> None:
+    """Their ids are in the Message-IDs (services.verp)."""
+    DbEvidence(database).add((
+        mail(20, message_id="<0123456789abcdef01234567-2.5f4dcc3b5aa765d6@bounces.bank.example>"),
+        mail(20, message_id="<0123456789abcdef01234568-2.5f4dcc3b5aa765d6@bounces.bank.example>")))
+    holding(database, message=message)
+    assert delete_all(database, "evidence", NOW) == 1
+
+
+@pytest.mark.parametrize("message", [f"{2000:016x}", f"{2100:016x}", "4XyZ1"])
+def test_all_attempts_of_a_message_are_held(database, message) -> None:
+    """`trace` shows them together: a retry has an id of its own."""
+    DbEvidence(database).add((
+        mail(21, message_id="<1@bank.example>", settled=Settled.LATER, next_hop_reply="451 later"),
+        mail(20, message_id="<1@bank.example>", next_hop_reply="250 2.0.0 Ok: queued as 4XyZ1"),
+        mail(20, message_id="<2@bank.example>", incident="f" * 16)))
+    holding(database, message=message)
+    assert delete_all(database, "evidence", NOW) == 1
+
+
 def test_a_message_holds_the_codes_of_its_customers(database) -> None:
     """A code's row does not say in which mail it was sent."""
     DbCustomers(database).put([Customer("10001", "Anna", ("anna@customer.example",), None)])

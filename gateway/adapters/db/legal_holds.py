@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from string import hexdigits
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
 from gateway.adapters.db.engine.database import Database
 from gateway.adapters.db.engine.text import indexed, storable
 from gateway.adapters.db.evidence import RECORD, values_of
 from gateway.adapters.db.tables.legal_holds import legal_hold
-from gateway.adapters.db.tables.mail import counter, customer_address, evidence, micros, moment
+from gateway.adapters.db.tables.mail import counter, customer_address, evidence, held, micros, moment
+from gateway.adapters.db.trace import BEHIND_HEX, PREFIX_MIN
 from gateway.errors import GatewayError, Reason
 from gateway.model.legal_hold import HoldTerms, LegalHold, comparable
 from gateway.model.mailbox import spellings
@@ -100,17 +102,27 @@ def _related(connection: Connection, hold: LegalHold) -> LegalHold:
         addresses |= set(map(comparable, connection.scalars(
             select(_a.address).where(_a.number == hold.terms.customer))))
     concerned = [hold.terms.address] if hold.terms.address else []
-    if hold.terms.message:
-        concerned += _of_message(connection, hold.terms.message)
+    messages = set(hold.messages)
+    for record in _of_message(connection, hold.terms.message) if hold.terms.message else ():
+        concerned += [record["sender"], record["recipient"]]
+        messages |= {comparable(record[name]) for name in ("incident", "message_id") if record[name]}
     if concerned:
         known_as = {one for address in concerned for one in spellings(address)}
         customers |= set(connection.scalars(select(_a.number).where(_a.address.in_(known_as))))
-    return replace(hold, addresses=frozenset(addresses), customers=frozenset(customers))
+    return replace(hold, addresses=frozenset(addresses), customers=frozenset(customers), messages=frozenset(messages))
 
 
-def _of_message(connection: Connection, message: str) -> Iterable[str]:
-    """Sender and recipients of a message, as its evidence has them."""
+def _of_message(connection: Connection, message: str) -> Iterable[dict[str, Any]]:
+    """The evidence of a message: by its Message-ID, an incident or its beginning, the next hop's id, or a held mail's.
+
+    `trace` takes these ids, too.
+    """
     term = indexed(message.strip().removeprefix("<").removesuffix(">"))
-    found = connection.execute(select(*RECORD).where(or_(
-        _e.incident == term, _e.message_id == term, _e.queue_id == term)).limit(_RECIPIENTS_MAX))
-    return [values_of(row)[name] for row in found for name in ("sender", "recipient")]
+    terms = [_e.incident == term, _e.message_id == term, _e.queue_id == term]
+    if len(term) >= PREFIX_MIN and set(term) <= set(hexdigits.lower()):
+        terms.append(and_(_e.incident >= term, _e.incident < term + BEHIND_HEX))
+    origin = connection.scalar(select(held.c.origin).where(held.c.hold_id == term))
+    if origin is not None and origin.get("incident"):
+        terms.append(_e.incident == origin["incident"])
+    found = connection.execute(select(*RECORD).where(or_(*terms)).limit(_RECIPIENTS_MAX))
+    return list(map(values_of, found))

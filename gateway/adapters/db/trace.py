@@ -16,11 +16,11 @@ from gateway.adapters.db.tables.mail import evidence, micros
 
 PREFIX_MIN: Final = 4  # of an incident's sixteen digits
 PAGE: Final = 2_000  # records read at once
-FOUND_MAX: Final = 20  # incidents: whoever gets more has given too little
+FOUND_MAX: Final = 20  # incidents: with more, the query was too short
 
 _c = evidence.c
 _RECIPIENTS_MAX: Final = 100
-_BEHIND_HEX: Final = "g"
+BEHIND_HEX: Final = "g"
 
 
 class DbTrace:
@@ -33,7 +33,7 @@ class DbTrace:
         """Incidents that begin like this (hex); () of fewer than PREFIX_MIN digits. By the index."""
         if len(beginning) < PREFIX_MIN:
             return ()
-        query = select(_c.incident).where(_c.incident >= beginning, _c.incident < beginning + _BEHIND_HEX)
+        query = select(_c.incident).where(_c.incident >= beginning, _c.incident < beginning + BEHIND_HEX)
         return self._incidents(query.order_by(_c.incident, _c.id))
 
     def by_looking_through(self, word: str, since: datetime) -> tuple[str, ...]:

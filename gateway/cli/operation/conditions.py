@@ -1,7 +1,19 @@
 """Conditions of lists, as options of commands."""
 
+import typer
+
 from gateway.cli.context import USAGE, fail
 from gateway.errors import Reason
+
+
+def not_empty(context: typer.Context, parameter: typer.CallbackParam, text: str) -> str:
+    """For `callback`. An option that is given empty is a variable that a script has not set, and no condition: with
+    `--all` it would mean all mail.
+    """
+    source = context.get_parameter_source(parameter.name or "")
+    if not text and source is not None and source.name == "COMMANDLINE":
+        fail(f"{parameter.opts[0]} is empty. Give it a value, or leave it out", USAGE)
+    return text
 
 
 def one_of(option: str, text: str, values: tuple[str, ...]) -> None:

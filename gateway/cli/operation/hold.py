@@ -17,7 +17,7 @@ from gateway.app.store import Store
 from gateway.cli import context, listing
 from gateway.cli.context import REFUSED, TEMPORARY, USAGE, exit_code, explained, fail, reporting_errors, say
 from gateway.cli.listing import Json, Output, OutputOption, output_of
-from gateway.cli.operation.conditions import one_of, reason_or_family
+from gateway.cli.operation.conditions import not_empty, one_of, reason_or_family
 from gateway.cli.times import FORMS, past
 from gateway.errors import GatewayError
 from gateway.model.audit.actor import act_by_default, automatic
@@ -33,13 +33,14 @@ HoldId = Annotated[str, typer.Argument(metavar="ID", help="id, as `sealgate hold
 HoldIds = Annotated[list[str] | None,
                     typer.Argument(metavar="[ID]...", help="ids, as `sealgate hold list` prints them")]
 All = Annotated[bool, typer.Option("--all", help="all waiting mail, or all that meets the conditions")]
-Kind = Annotated[str, typer.Option("--kind", help="hold or quarantine")]
-Address = Annotated[str, typer.Option("--address", help="sender or recipient, or @domain")]
-Direction = Annotated[str, typer.Option("--direction", help="outbound or inbound")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="such as policy.quarantined, or its first part")]
-Rule = Annotated[str, typer.Option("--rule", metavar="NAME", help="the rule that held it")]
-Since = Annotated[str, typer.Option("--since", metavar="TIME", help=FORMS)]
-Until = Annotated[str, typer.Option("--until", metavar="TIME", help="not this time and later")]
+Kind = Annotated[str, typer.Option("--kind", callback=not_empty, help="hold or quarantine")]
+Address = Annotated[str, typer.Option("--address", callback=not_empty, help="sender or recipient, or @domain")]
+Direction = Annotated[str, typer.Option("--direction", callback=not_empty, help="outbound or inbound")]
+ReasonOption = Annotated[str, typer.Option("--reason", callback=not_empty,
+                                           help="such as policy.quarantined, or its first part")]
+Rule = Annotated[str, typer.Option("--rule", callback=not_empty, metavar="NAME", help="the rule that held it")]
+Since = Annotated[str, typer.Option("--since", callback=not_empty, metavar="TIME", help=FORMS)]
+Until = Annotated[str, typer.Option("--until", callback=not_empty, metavar="TIME", help="not this time and later")]
 
 STATES: Final = ("waiting", "released", "rejected")
 T = TypeVar("T")

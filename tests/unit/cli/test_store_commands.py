@@ -467,6 +467,9 @@ def test_hold_rejects_many(bank) -> None:
     first, second = _hold_more(bank, "ben@other.example", "carl@other.example")
     assert run("hold", "reject").code == run("hold", "reject", "--rule", "inbound:later", "--yes").code == 2
     assert run("hold", "reject", first, "--all", "--yes").code == 2
+    for option in ("--kind", "--address", "--direction", "--reason", "--rule", "--since", "--until"):
+        empty = run("hold", "reject", "--all", option, "", "--yes")  # a variable that a script has not set
+        assert (empty.code, f"{option} is empty" in empty.err) == (2, True)
     asked = run("hold", "reject", "--all", "--rule", "inbound:later")
     assert asked.code == 2
     assert "Use --yes" in asked.err

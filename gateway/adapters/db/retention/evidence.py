@@ -36,5 +36,12 @@ def _words(row: Any) -> RecordWords:
     record = values_of(row)
     signer = record["facts"].get("signer_customer")
     customer = signer.get("value") if isinstance(signer, dict) else None
-    return RecordWords(moment(row.at), frozenset(words_of([record, row.queue_id or ""])),
+    words = words_of([record, row.queue_id or "", *_ids_in(record["message_id"])])
+    return RecordWords(moment(row.at), frozenset(words),
                        frozenset([customer] if isinstance(customer, str) else []))
+
+
+def _ids_in(message_id: str) -> tuple[str, str]:
+    """The ids of the mail, and of its run or code, in a Message-ID of the bank's services (services.verp)."""
+    mail_id = message_id.strip().removeprefix("<").partition("@")[0].partition(".")[0]
+    return mail_id, mail_id.rpartition("-")[0]
