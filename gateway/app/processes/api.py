@@ -1,5 +1,5 @@
-"""The process that the bank's own systems ask: a whole gateway behind HTTP, for a code is sealed and sent while its
-caller waits. It holds the keys that a relay worker holds, and whoever may ask is a client of the settings.
+"""The process that the bank's own systems ask: a whole gateway behind HTTP. A code is sealed and sent while its
+caller waits. It holds the keys that a relay worker holds; only clients of the settings may ask.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ DEADLINE_S: Final = 90.0  # of a request, longer than a next hop takes that answ
 
 
 class ApiContext:
-    """What stands behind the endpoints. `current` is for the front end; a reload replaces what it holds."""
+    """The state behind the endpoints. `current` is for the front end; a reload replaces what it holds."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None, policies: Texts | None = None, *,
                  has_served: bool = False) -> None:
@@ -104,7 +104,7 @@ class ApiContext:
         self.gateway.store.certificates.rows("nobody@invalid")
 
     def reload(self, settings: Settings) -> None:
-        """Rules, keys, trust, clients and services anew; address and database stay. If it fails nothing changes."""
+        """Reloads rules, keys, trust, clients and services; address and database stay. If it fails nothing changes."""
         service = self._service(settings)
         self.gateway.reload(settings)
         self.gateway.store.database.called = called(settings)
@@ -134,7 +134,7 @@ def section(settings: Settings) -> Api:
 
 
 def callers_of(settings: Settings) -> Callers:
-    """The clients that may do something over HTTP. One whose token cannot be read has none; that stops nobody else."""
+    """The clients that may do something over HTTP. One whose token cannot be read has none; the others work."""
     return Callers([Caller(KnownPartner(client.name, _digests(client), frozenset(client.tls_certificates)),
                            frozenset(client.scopes))
                     for client in settings.clients if client.scopes])
@@ -164,7 +164,7 @@ def listener(api: Api) -> Http:
 
 
 def serve_api(first: InForce, read: Callable[[], Settings]) -> None:
-    """Blocks until SIGTERM; requests under way are finished. `read` gives the settings anew at SIGHUP.
+    """Blocks until SIGTERM; requests under way are finished. `read` reads the settings again at SIGHUP.
 
     GatewayError if something cannot be had.
     """

@@ -10,7 +10,7 @@ from gateway.settings import InForce
 def first_set() -> InForce:
     """The set that `sealgate run` works by, if it started this process; otherwise the files are read.
 
-    A process that replaces another must not use files that nobody has reloaded. CONFIG_UNREADABLE, CONFIG_INVALID.
+    A process that replaces another must not use files that were not reloaded. CONFIG_UNREADABLE, CONFIG_INVALID.
     """
     packed, has_served = set_in_force(), set_has_served()
     if packed is None:
