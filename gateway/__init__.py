@@ -34,8 +34,8 @@ The packages, lowest first. A package imports only packages above it in this lis
                 `run` (journal, next hop, hold store, answer)
     services/   codes/ and statements/; `bounces`, `answers`, `verp`: mail that comes back to them
     adapters/   implementations of the ports: db/, keys/, directories/, next_hop/, web/, files/, administration/
-    frontends/  smtp/ (and LMTP), milter/, http/ (time-stamps, certificates), api/ (codes, runs), processes/ (supervisor
-                and workers), telemetry/ (logs, metrics); `replies`: Reason -> SMTP reply; limits
+    frontends/  smtp/ (and LMTP), milter/, http/ (time-stamps, certificates), api/ (codes, runs, operation),
+                processes/ (supervisor and workers), telemetry/ (logs, metrics); `replies`: Reason -> SMTP reply; limits
     app/        the composition root, the only package that names adapters; processes/: what each process is made of
     setup/      `sealgate init`: a new bank from five answers
     demo/       a bank in a directory, and its tour
@@ -68,7 +68,7 @@ Standards, with what is partial:
     keys        RFC 5958 and 7292 (files), PKCS#11 2.40 (tokens), RFC 2986 (requests)
     audit log   RFC 9162 2.1 (tree of records, roots only), 8032 (Ed25519); C2SP tlog-checkpoint and signed-note
     HTTP        RFC 9110, 9457 (problems), 6750 (bearer tokens), 6901 (places in a body), 3161 3.4 (time-stamps);
-                OpenAPI 3.1
+                9745 and 8594 (deprecated paths), 6585 (428); OpenAPI 3.1; Standard Webhooks v1
     codes       RFC 2104 (HMAC), ISO 4217 (currencies, minor units), EU 2018/389 (`sealgate compliance rts`)
     documents   ISO 14289-1 (PDF/UA-1) and 19005-2 (PDF/A-2b) written, and looked for in what others wrote (no program
                 can decide whether a tag is the right one); ISO 32000-2 (AES-256, revision 6); RFC 4180 (CSV)

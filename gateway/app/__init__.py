@@ -1,7 +1,7 @@
-"""The composition root: settings -> adapters -> pipeline. The only room that names adapters.
+"""The composition root: settings -> adapters -> pipeline. The only package that names adapters.
 
 `Gateway` is the whole of it; `open_store` the database alone, for commands that need no keys. One file for each
-thing that is put together: `store`, `rules`, `trust`, `keys`, `stampers`, `house`.
+part that is built: `store`, `rules`, `trust`, `keys`, `stampers`, `context`.
 """
 
 import time
@@ -45,7 +45,7 @@ from gateway.ports.keys import Keys
 from gateway.ports.next_hop import HopReply, NextHop
 from gateway.settings import Settings, Texts
 
-TRUST_LOOK_S: Final = 1.0  # between two looks at what the bank has said of single certificates
+TRUST_LOOK_S: Final = 1.0  # between two looks at the bank's trust and distrust of single certificates
 
 __all__ = [
     "TRUST_LOOK_S",
@@ -65,7 +65,7 @@ __all__ = [
 
 
 def office(settings: Settings, clock: Clock | None = None) -> Office:
-    """What people do by hand: filling the store, logins of clients, keys. Opens nothing by itself."""
+    """What people do by hand: filling the store, logins of clients, keys. Opens nothing when it is built."""
     return Office(settings, clock)
 
 
@@ -84,9 +84,10 @@ class Gateway:
     ) -> None:
         """`dry_run_hop` takes the place of next hops, journal, hold store and evidence: for one mail by command.
 
-        `policies`: what stands in them, if somebody has read them already. `by_set_in_force`: the rules are those that
-        a process of the service put in force last, and not the files; needed by all that sends mail without
-        `enter_service`, or files that were not reloaded, or not approved, would decide. None in force: the files.
+        `policies`: their texts, if they have been read already. `by_set_in_force`: the rules are those that
+        a process of the service put in force last, not those of the files. Callers that send mail without
+        `enter_service` need it: else files that were not reloaded, or not approved, would decide. None in force: the
+        files decide.
 
         GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE, …
         """
@@ -132,36 +133,38 @@ class Gateway:
         self._fallbacks = context.fallbacks
 
     def _send(self, mail: Mail) -> Outcome:
-        """For services: by whatever house is in force when they send."""
+        """For services: by the context that is in force when they send."""
         return self.outbound.send(mail)
 
     def use(self, context: Context) -> None:
-        """Sends mails through another house from now on; those in work end in theirs."""
+        """Sends mails through another context from now on; those in work end in theirs."""
         self.context = context = metered(context)
         self.outbound = Outbound(context)
         self.inbound = Inbound(context)
 
     def reload(self, settings: Settings) -> None:
-        """Rules, keys, trust, sources and next hops anew; listeners and database stay. If it fails nothing changes."""
+        """Reloads rules, keys, trust, sources, next hops; listeners and database stay. A failure changes nothing."""
         with self._looking:  # a mail that renews trust just then must not put the old rules back
             loaded = Loaded.of(settings, self.store, self.clock)
             if self._in_service:
                 self.store.policy_sets.put_in_force(loaded.rules.digest, loaded.policies)
             self._take(loaded)
 
-    def enter_service(self) -> None:
+    def enter_service(self, *, has_served: bool = False) -> None:
         """Mails of clients and strangers are decided here from now on: the audit log records the policy set.
 
-        A command with files that are not in force yet does not. GatewayError STORE_UNAVAILABLE (retry).
+        A command with files that are not in force yet does not. `has_served`: this process replaces one that was
+        recorded; another node may have put a newer set in force since. GatewayError STORE_UNAVAILABLE (retry).
         """
         keep_rule(self.store.database)
-        self.store.policy_sets.put_in_force(self._loaded.rules.digest, self._loaded.policies)
+        if not has_served:
+            self.store.policy_sets.put_in_force(self._loaded.rules.digest, self._loaded.policies)
         self._in_service = True
 
     def _renew_trust(self) -> None:
         """`cert distrust` and `cert trust` count at once, without a reload: of single certificates, not of new roots.
 
-        At most one mail a second looks. Where the store cannot tell, what was said before stands.
+        At most one mail a second looks. If the store does not answer, the last answer stays valid.
         """
         if time.monotonic() - self._looked < TRUST_LOOK_S or not self._looking.acquire(blocking=False):
             return
@@ -177,7 +180,7 @@ class Gateway:
             self._looking.release()
 
     def renewed(self) -> Context:
-        """The house for a mail that does not come by `handle`: with what the bank says of certificates now."""
+        """The context for a mail that does not come by `handle`: with the bank's present trust in certificates."""
         self._renew_trust()
         return self.context
 
@@ -192,7 +195,7 @@ class Gateway:
         return self._loaded.keys
 
     def handle(self, mail: Mail, *, released: bool = False) -> Outcome:
-        """Outbound for clients of ours, inbound for the world: nothing else decides it."""
+        """Outbound for the bank's clients, inbound for all others: nothing else decides it."""
         self._renew_trust()
         # What was held has lost its proof; a command's mail has none.
         if not released and not mail.origin.held_as and self._dry_run_hop is None:
@@ -218,7 +221,7 @@ class Gateway:
         return self.context.select(address, want)
 
     def looked_up(self, address: str, want: Want = "any", *, every: bool = False) -> LookedUp:
-        """The same, with what each source said; `every`: also those that are not needed any more are asked."""
+        """The same, with each source's answer; `every`: asks also those that are not needed any more."""
         return self._loaded.look_up.explained(address, want, every=every)
 
     def probe(self, reverse_path: str, recipient: str) -> HopReply:

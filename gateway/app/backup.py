@@ -94,7 +94,7 @@ def _add_files(writer: Writer, settings: Settings, config: Path) -> tuple[tuple[
 
 
 def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Of a directory, such as one of roots, what lies in it."""
+    """Of a directory, such as one of roots, the files in it."""
     for name, path in _named(settings):
         within = sorted(one for one in path.glob("*") if one.is_file()) if name not in _NO_STATE else ()
         for one in within or (path,):

@@ -40,7 +40,7 @@ from gateway.smime.layers import OpenLimits
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a reload reads anew: all of it or nothing."""
+    """The values that a reload reads again: all of them or none."""
 
     settings: Settings
     policies: Texts
@@ -72,7 +72,7 @@ class Loaded:
 
 
 def build(loaded: Loaded, store: Store, clock: Clock, used_keys: ContentKeys, reach: Callable[[str], None]) -> Context:
-    """The house of what was loaded."""
+    """Builds the context from the loaded values."""
     settings, keys = loaded.settings, loaded.keys
 
     bank = settings.bank
@@ -124,7 +124,7 @@ def _trial(context: Context, evidence: Evidence) -> Context:
 
 
 def judging_by(context: Context, loaded: Loaded, store: Store, clock: Clock) -> Context:
-    """The same house, where only who is believed has changed."""
+    """The same context with another trust set."""
     return replace(context, select=loaded.look_up, judge=_judge(loaded, store),
                    learning=_learning(loaded, store, clock) if context.learning is not None else None)
 

@@ -1,7 +1,7 @@
-"""What of ours ends when: certificates of keys, stampers, escrow, archive, TLS, and the roots that are believed.
+"""When the bank's certificates expire: of keys, stampers, escrow, archive, TLS, and the trusted roots.
 
-Of a key with several generations the end is told after which none would be valid, not the end of each: a rollover
-that is prepared is nothing to warn of. What cannot be read is left out here; `sealgate check` tells it.
+For a key with several generations the reported end is the moment after which none would be valid: a rollover
+that is prepared needs no warning. Unreadable files are left out here; `sealgate check` reports them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ class Ending:
 
 
 def ends(settings: Settings, store: Store | None, now: datetime) -> tuple[Ending, ...]:
-    """Everything of ours that has an end, the next one first; what has ended already is in it.
+    """All expiry dates, the next one first, past ones included.
 
     GatewayError STORE_UNAVAILABLE (retry): the trust list is out of the store; None: it is left out.
     """

@@ -1,4 +1,4 @@
-"""Fetching put together: what mails wish for, and who carries it out."""
+"""Composes fetching: the fetch requests of mails, and the jobs that carry them out."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def fetch_requests(settings: Settings, store: Store, clock: Clock) -> FetchReque
 
 
 def web(settings: Settings) -> Web:
-    """For whatever URL a certificate names. LDAP URLs are not fetched by it."""
+    """Fetches any HTTP URL that a certificate names. It does not fetch LDAP URLs."""
     fetch = settings.fetch
     return Web(schemes=frozenset(fetch.schemes), networks=fetch.networks, connections_max=CONNECTIONS_MAX,
                any_port=False)

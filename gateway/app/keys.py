@@ -39,7 +39,7 @@ def key_set(settings: KeySetSettings, keys: Keys, rolled: Sequence[Sequence[Cert
 
 
 def key_sets(settings: Settings, keys: Keys) -> dict[str, KeySet]:
-    """All key sets that sign. What recipients are told to encrypt to follows the generations of the key that opens."""
+    """All key sets that sign. The announced encryption certificate follows the generations of the key that opens."""
     rolled = [
         [one_certificate(one.certificate) for one in (key, *key.generations)]
         for key in settings.keys
@@ -93,7 +93,7 @@ def scheme_for(certificate: Certificate) -> SignScheme:
 
 
 def openers(settings: Settings, keys: Keys) -> tuple[Opener, ...]:
-    """Every generation of every key that opens mail, for ever: old mail stays readable after a rollover.
+    """Every generation of every key that opens mail: old mail stays readable after a rollover.
 
     CONFIG_INVALID: not the certificate's.
     """
@@ -109,7 +109,7 @@ def openers(settings: Settings, keys: Keys) -> tuple[Opener, ...]:
 
 
 def card(settings: Settings, keys: Keys) -> CardIssuer | None:
-    """Who signs trust cards; None where nobody shall."""
+    """The signer of trust cards; None if they are off."""
     if settings.trust_card is None:
         return None
     return CardIssuer(

@@ -52,7 +52,7 @@ class Watcher:
         self.observed = Observed(lambda: (page.octets() if page else b"", MEDIA_TYPE), self._checks.get)
 
     def keep(self) -> None:
-        """What is to be done while nobody asks."""
+        """Periodic work between two requests."""
         if self._page is not None:
             self._page.keep_burying()
 
@@ -109,14 +109,14 @@ class Watcher:
         return Check("database", "ok")
 
     def _certificates(self, now: datetime) -> Check:
-        """Of our own; roots that ended are no matter for us."""
+        """Of the bank's own certificates; expired roots are left out."""
         ended = sorted({name for (what, name), at in self._numbers.get().ends.items()
                         if at <= now and not what.startswith("root ")})
         return Check("certificates", "degraded" if ended else "ok", "ended: " + ", ".join(ended) if ended else "")
 
 
 def _milter(address: str) -> Check:
-    """It is never `failed`: Postfix on this machine waits for it, nobody else could be asked."""
+    """It is never `failed`: Postfix on this machine waits for it and has no other milter to ask."""
     return Check("milter", "ok") if answers(address) else Check("milter", "degraded", "no process listens")
 
 

@@ -1,4 +1,4 @@
-"""What goes out of and comes into a house, counted on its way (docs/metrics.md). The pipeline knows nothing of it.
+"""Counts calls between the context and its adapters (docs/metrics.md). The pipeline knows nothing of it.
 
 Only in a process that counts (`metrics.attend`); everywhere else the gateway stays as it is.
 """
@@ -25,7 +25,7 @@ _GONE: Final = frozenset({Settled.TAKEN, Settled.HELD})
 
 
 def metered(context: Context) -> Context:
-    """The same house, counted. What is counted already stays as it is, so that a changed house may come again."""
+    """The same context, counted. Counted parts stay as they are, so that a changed context may be passed again."""
     if not metrics.counting():
         return context
     return replace(
@@ -40,7 +40,7 @@ def metered(context: Context) -> Context:
 
 @dataclass(frozen=True, slots=True)
 class MeteredLookUp:
-    """Each source that was asked, by what it said."""
+    """Counts each source that was asked, by its answer."""
 
     look_up: LookUp
 
@@ -120,7 +120,7 @@ class MeteredStamper:
 
 @dataclass(frozen=True, slots=True)
 class MeteredEvidence:
-    """See ports.evidence.Evidence. A mail's records come together: the first tells what was found in it."""
+    """See ports.evidence.Evidence. A mail's records come together: the first has the findings."""
 
     evidence: Evidence
 

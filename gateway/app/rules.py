@@ -47,6 +47,6 @@ def _unsupplied(settings: Settings) -> Mapping[str, str]:
 def load_rules(settings: Settings, texts: Texts | None = None) -> RuleSet:
     """The policies of the settings, in their order. GatewayError CONFIG_INVALID with every problem at once.
 
-    `texts`: what stands in them, if somebody has read them already.
+    `texts`: their texts, if they have been read already.
     """
     return load(policy_texts(settings.policies) if texts is None else texts, VERBS, verbs_known(settings))

@@ -40,12 +40,12 @@ def is_served(settings: Settings, address: str) -> bool:
 
 
 def event_sink(settings: Settings, store: Store) -> EventSink:
-    """Files what became of codes for the clients that want to be called (docs/api-callbacks.md)."""
+    """Files the results of codes for the clients with a callback (docs/api-callbacks.md)."""
     return filing(settings, DbCallbacks(store.database))
 
 
 def alarm_address(settings: Settings) -> str:
-    """Who hears of a customer's `not me`."""
+    """The address for reports of a customer's `not me`."""
     named = settings.codes.alarm_to if settings.codes is not None else ""
     return named or settings.bank.postmaster or f"postmaster@{settings.bank.domains[0]}"
 
@@ -59,7 +59,7 @@ def gateway_from(settings: Settings) -> tuple[str, ...]:
 
 def services(settings: Settings, store: Store, send: Callable[[Mail], Outcome], sink: EventSink
              ) -> dict[str, MailService]:
-    """Those that have a mailbox. `send`: the outbound way, for alarms; `sink`: what clients hear of their codes.
+    """Those that have a mailbox. `send`: the outbound way, for alarms; `sink`: events for clients about their codes.
 
     GatewayError KEY_UNAVAILABLE (retry), CONFIG_INVALID.
     """

@@ -27,9 +27,9 @@ def stamper(
 
 
 def external(settings: HttpStamperSettings, clock: Clock, trust: TrustSet, revocation: Revocation) -> HttpStamper:
-    """Somebody's, over HTTP. Its tokens are judged as those of a stranger, under our anchors for stampers.
+    """An outside service over HTTP. Its tokens are judged as those of a stranger, under the anchors for stampers.
 
-    CONFIG_INVALID without such anchors: nothing that it says could be believed. KEY_UNAVAILABLE for its secrets.
+    CONFIG_INVALID without such anchors: none of its tokens could be believed. KEY_UNAVAILABLE for its secrets.
     """
     if not trust.stampers:
         raise GatewayError(

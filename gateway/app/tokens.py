@@ -1,9 +1,10 @@
 """Tokens of systems that use the gateway over HTTP: clients (`api`) and partners (`http`)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gateway.adapters.files.partner_tokens import end_former, make_token
+from gateway.adapters.files.partner_tokens import end_former, make_token, read_digests
+from gateway.adapters.web.callback import webhook_secrets
 from gateway.errors import GatewayError, Reason
 from gateway.settings import Settings
 from gateway.strictyaml import nearest
@@ -17,6 +18,17 @@ def client_token(settings: Settings, name: str, *, keep: bool = False) -> str:
 def end_former_token(settings: Settings, name: str) -> bool:
     """From the next reload on a client has its newest token only; whether there was another one. USAGE."""
     return end_former(_client_file(settings, name))
+
+
+def unusable(settings: Settings) -> Iterator[tuple[str, GatewayError]]:
+    """The clients whose file of tokens or of webhook secrets is there and cannot be used, each with the reason."""
+    for client in settings.clients:
+        for path, read in ((client.token_file, read_digests), (client.callback_secret_file, webhook_secrets)):
+            try:
+                if path is not None and path.exists():
+                    read(path)
+            except GatewayError as error:
+                yield client.name, error
 
 
 def _client_file(settings: Settings, name: str) -> Path:

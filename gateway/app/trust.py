@@ -62,7 +62,7 @@ class Revocations:
 
 
 def revocations(settings: Settings, store: Store, want: Want | None = None) -> Revocations:
-    """Modes out of the settings. `want` is told of certificates about which nothing fresh is known."""
+    """Modes out of the settings. `want` is called with certificates without fresh revocation data."""
     modes, table = settings.trust.revocation, StoredRevocation(store.revocations, want=want)
     return Revocations(
         Revocation(modes.signers, table), Revocation(modes.recipients, table), Revocation(modes.stampers, table)

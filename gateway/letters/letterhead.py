@@ -15,7 +15,7 @@ LOGO_ID: Final = "logo@bank"  # Content-ID of the logo (RFC 2392)
 class Letterhead:
     """`bank`: its name; `short_name`: in From and headings, '' = `bank`; `zone`: of all times.
 
-    `contact`: where the bank answers questions, in words; '' = `telephone` and `web`, or not said. `logo`: a PNG file,
+    `contact`: where the bank answers questions, in words; '' = `telephone` and `web`, or none. `logo`: a PNG file,
     b'' = none. Colours: `#rrggbb`, on `model.colours.PAPER` and on PAPER_DARK.
     """
 

@@ -100,7 +100,7 @@ class Writer:
         return Letter(subject, text.lstrip("\n"), html, chosen, self._logo(kind, chosen, html or ""))
 
     def file(self, kind: str, language: str, form: str) -> str:
-        """Where a template lies that has been read. `form`: txt, html."""
+        """The path of a template that has been read. `form`: txt, html."""
         return _file(self._plain, f"{language}/{kind}.{form}")
 
     def has(self, kind: str, language: str) -> bool:
@@ -127,7 +127,7 @@ class Writer:
                            f"the template {kind}.{self._language}.txt is missing. Create it, or change `language`")
 
     def kinds(self) -> frozenset[str]:
-        """Of all letters that there are, in whatever language."""
+        """Of all letters that exist, in any language."""
         named = map(parts, self._plain.list_templates())
         return frozenset(one[1] for one in named if one is not None and one[2] == "txt")
 

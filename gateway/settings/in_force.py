@@ -15,12 +15,16 @@ Texts = tuple[tuple[str, str], ...]  # name of the file, and its content
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """`text` is that of `settings`; `policies` in the order of the settings. No secret is in them."""
+    """`text` is that of `settings`; `policies` in the order of the settings. No secret is in them.
+
+    `has_served`: a process of the same service has put it in force.
+    """
 
     path: Path
     text: str
     settings: Settings
     policies: Texts
+    has_served: bool = False
 
     @classmethod
     def of(cls, path: Path) -> "InForce":

@@ -1,6 +1,9 @@
-"""Retired words stay out of names: a search for the standard term must find the thing (docs/glossary.md)."""
+"""Retired words stay out of names and text: a search for the standard term must find the thing (docs/glossary.md)."""
 
 import ast
+import re
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +41,27 @@ RETIRED_IN_NAMES = {
     "crew": "worker pool",
     "house": "context",
 }
+# Word or phrase in a docstring or comment: what to write. Names in backticks do not count.
+RETIRED_IN_TEXT = {
+    "nobody": "the role that does not act: no client, no process, no other user",
+    "somebody": "the role: the operator, another process, the sender",
+    "whoever": "the role: the caller, the reader, the signer",
+    "whatever": "any, or each case by its name",
+    "told": "reported, logged, announced, called with",
+    "anew": "again",
+    "for ever": "permanently, or the period",
+    "of ours": "of the gateway, of the bank",
+    "by itself": "alone, automatically, or the process that does it",
+    "house": "gateway, context, package",
+    "wish": "fetch request, preference",
+    "crew": "worker pool",
+    "speaks of": "covers, names, is about",
+    "speak of": "cover, name, are about",
+    "what becomes of": "result, delivery status",
+    "what became of": "result, delivery status",
+}
+_RETIRED_TEXT = re.compile(rf"\b({'|'.join(RETIRED_IN_TEXT)})\b", re.IGNORECASE)
+_NAME = re.compile(r"`[^`\n]*`")
 STORED = {"told_at"}  # a column of a table
 
 
@@ -69,6 +93,41 @@ def test_no_name_is_a_retired_word(path: Path) -> None:
                 names.add(name)
     found = {name: RETIRED_IN_NAMES[word] for name in names - STORED for word in _words(name) & RETIRED_IN_NAMES.keys()}
     assert not found, "use one of the words on the right"
+
+
+def _text(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and text of each comment, and of each string that is a statement of its own, such as a docstring."""
+    begins = True
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and begins):
+                yield token.start[0], token.string
+            if token.type not in {tokenize.COMMENT, tokenize.NL}:
+                begins = token.type in {tokenize.ENCODING, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+
+
+def _retired(path: Path) -> Iterator[str]:
+    if not _RETIRED_TEXT.search(path.read_text()):  # tokenizing all files costs seconds
+        return
+    for line, raw in _text(path):
+        text = _NAME.sub(lambda name: " " * len(name[0]), raw)
+        for word in _RETIRED_TEXT.finditer(text):
+            yield f"{line + text.count(chr(10), 0, word.start())}: {word[0]}"
+
+
+def test_no_docstring_or_comment_has_a_retired_word() -> None:
+    found = [f"{path.relative_to(ROOT)}:{place}" for path in SOURCES for place in _retired(path)]
+    assert not found, "write the term that RETIRED_IN_TEXT names; say who does it"
+
+
+@pytest.mark.parametrize("code, words", [
+    ('"""Nobody.\n\nA `house`."""\n', ["Nobody"]),
+    ("x = 'nobody'  # told\n", ["told"]),
+    ('def f():\n    # of ours\n    """Is\n    anew."""\n', ["of ours", "anew"]),
+])
+def test_the_search_finds_docstrings_and_comments_alone(tmp_path: Path, code: str, words: list[str]) -> None:
+    (tmp_path / "module.py").write_text(code)
+    assert [place.split(": ")[1] for place in _retired(tmp_path / "module.py")] == words
 
 
 def test_no_package_has_more_than_twenty_files() -> None:

@@ -159,7 +159,9 @@ def test_a_block_holds_until_it_is_lifted(service: Api, portal: System) -> None:
         refused(portal.order("blocked", purpose="block"), 409, "customer.blocked")
     finally:
         assert portal.ask("DELETE", block, if_match="*").json == {"state": "not_blocked", "changed": True}
-    assert portal.ask("DELETE", block).json == {"state": "not_blocked", "changed": False}
+    assert portal.ask("DELETE", block, if_match="*").json == {"state": "not_blocked", "changed": False}
+    refused(portal.ask("DELETE", block), 428, "request.unconditional")
+    assert portal.ask("DELETE", block.removeprefix("/v1")).json == {"state": "not_blocked", "changed": False}
     refused(portal.ask("PUT", "/v1/customers/99999/block"), 404, "customer.unknown")
     assert portal.order("blocked", purpose="block").status == 201
     assert "/v1/customers/10001" not in service.told

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.api_service import ROOT, Api, api
 
-EXAMPLES = 12
+EXAMPLES = 8
 HOOKS = ROOT / "tests" / "support" / "schemathesis_hooks.py"
 
 

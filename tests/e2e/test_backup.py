@@ -103,9 +103,10 @@ def test_the_state_moves_to_another_kind_of_database_while_mail_flows(kind, othe
         assert sealgate(new, "trace", "<before@bank.example>").count("anna@customer.example")
         # Everything in it was true at one moment: a mail's journal and evidence belong together.
         state = rows(new)
-        evidence = [row[-1] for row in state["evidence"]]
-        assert {"before@bank.example"} <= {one["message_id"].strip("<>") for one in evidence}
-        assert during >= len({one["message_id"] for one in evidence}) - 3
+        column = [one.name for one in portable.TABLES["evidence"].columns].index("message_id")
+        evidence = {row[column] for row in state["evidence"]}
+        assert "before@bank.example" in evidence
+        assert during >= len(evidence) - 3
         assert state["held_body"] != []
         with relay(new, forked=True) as running:
             assert running.submit(code("after"), ["anna@customer.example", "ben@customer.example"])[0] == 250

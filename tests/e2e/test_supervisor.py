@@ -21,6 +21,8 @@ from typing import Self
 
 import pytest
 
+from gateway.app.store import open_store
+from gateway.settings import load
 from tests.support.command_server import prefix
 from tests.support.peers import need
 from tests.support.process import ROOT, Relay, free_ports, new_bank, relay, submit, without_web
@@ -389,7 +391,10 @@ def test_a_reload_without_a_gateway_says_so(tmp_path: Path) -> None:
 
 def test_a_worker_that_replaces_another_works_by_the_set_in_force_whatever_the_files_say_now(
         running: Relay, behind: Hop) -> None:
-    """Somebody is editing, and has not reloaded, when a worker dies."""
+    """Somebody is editing, and has not reloaded, when a worker dies; and another node has reloaded."""
+    store = open_store(load(running.bank.config))
+    own, others = store.policy_sets.in_force(), (("others.yaml", "version: 1\n"),)
+    store.policy_sets.put_in_force("f" * 64, others)
     codes = running.bank.home / "policies" / "codes.yaml"
     good = {path: path.read_text() for path in (codes, running.bank.config)}
     codes.write_text("version: 1\nrules: [\n")
@@ -399,9 +404,13 @@ def test_a_worker_that_replaces_another_works_by_the_set_in_force_whatever_the_f
     until(lambda: len(lines(running, "worker.started")) == 2, running)
     assert running.submit(MAIL % b"1", [TO])[0] == 250
     assert not lines(running, "worker.not_started")
+    assert store.policy_sets.in_force() == others
     running.reload('"reload.failed"')
     for path, text in good.items():
         path.write_text(text)
+    running.reload('"reload.done"')
+    assert store.policy_sets.in_force() == own
+    store.close()
     assert running.submit(MAIL % b"2", [TO])[0] == 250
 
 

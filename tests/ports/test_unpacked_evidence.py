@@ -47,7 +47,7 @@ def test_both_are_found_by_what_they_are_not_sorted_by(database, evidence) -> No
 
 
 def test_both_are_held_and_deleted(database, evidence) -> None:
-    number = DbLegalHolds(database).add(HoldTerms(message="01d0"), "p", "r").number
+    number = DbLegalHolds(database).add(HoldTerms(until=NEW.at), "p", "r").number
     step = DbRetention(database).delete("evidence", NOW + timedelta(days=1), ())
     assert (step.deleted, step.held) == (1, 1)
     assert tuple(evidence.since(NOW - timedelta(days=1))) == (OLD,)

@@ -21,7 +21,7 @@ from gateway.ports.audit import AuditQuery, CarriedOut, StoredRecord
 PAGE: Final = 500  # records read at once
 _SQLITE_TRIGGERS: Final = text("SELECT name FROM sqlite_master WHERE type = 'trigger'")
 _POSTGRESQL_TRIGGERS: Final = text("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'")
-PREFIX_MIN: Final = 8  # characters of an id that may stand for the whole id
+PREFIX_MIN: Final = 8  # characters of an id that may replace the whole id
 
 _a, _v, _h = audit.c, audit_value.c, audit_head.c
 

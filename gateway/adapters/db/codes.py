@@ -95,7 +95,7 @@ class DbCodes:
 
     def attempt(self, client: str, code_id: str, now: datetime, tries_max: int, compare: Compare,
                 lock: FailureLock | None = None) -> Tried | None:
-        """See CodeStore. The count is written before anything is compared; nobody hears of it before the commit."""
+        """See CodeStore. The count is written before anything is compared; the caller gets it only after the commit."""
         def work(connection: Connection) -> Tried | None:
             row = _one(connection, code_id)
             if row is None or row.client != client:

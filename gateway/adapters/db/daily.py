@@ -13,7 +13,7 @@ _c = counter.c
 
 
 class DbDaily:
-    """A day is taken by whoever comes first; it may be given back if the mail could not be sent."""
+    """The first process takes a day; it may give it back if the mail could not be sent."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -35,7 +35,7 @@ class DbDaily:
         return self._database.write(work, alone="report")
 
     def give_back(self, day: date) -> None:
-        """It was not sent after all: somebody tries again."""
+        """It was not sent after all: another process may try again."""
         number = day.toordinal()
         statement = update(counter).where(_c.name == _NAME, _c.value == number).values(value=number - 1)
         self._database.write(lambda connection: connection.execute(statement) and None)

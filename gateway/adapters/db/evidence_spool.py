@@ -72,7 +72,7 @@ class Spool:
             raise self._trouble(error) from None
 
     def reserve(self) -> None:
-        """Makes sure that the records of the mails in work can be kept, whatever becomes of database and disk.
+        """Makes sure that the records of the mails in work can be kept, even if database and disk fail meanwhile.
 
         STORE_UNAVAILABLE (retry) if they cannot: then no mail may leave.
         """

@@ -1,9 +1,9 @@
 """The rows of all tables as lines of JSON, out of either kind of database and into either.
 
-Claims and signs of life are left out: where a backup is restored, no process works. So is the database's id: a restored
+Claims and heartbeats are left out: where a backup is restored, no process works. So is the database's id: a restored
 database is another one (see identity.py).
-Octets are base64; everything else is as JSON has it. A row is told by its columns' names, so that what an older version
-wrote fits into newer tables.
+Octets are base64; everything else is as JSON has it. A row has its columns' names, so that the export of an older
+version fits into newer tables.
 """
 
 import base64
@@ -64,7 +64,7 @@ def _row(table: Table, line: bytes) -> dict[str, Any]:
 
 
 def _go_on_counting(connection: Connection, table: Table) -> None:
-    """PostgreSQL counts row numbers apart from the rows. An id that is a text is nobody's count."""
+    """PostgreSQL counts row numbers apart from the rows. A textual id has no counter."""
     counted = table.autoincrement_column
     if connection.dialect.name == "postgresql" and counted is not None and counted.name == "id":
         connection.execute(text(

@@ -1,6 +1,6 @@
 """The journal of mails that leave in several groups, in the database (see ports.journal for what it promises).
 
-A claim is one row per message: whoever inserts it works, everybody else gets JOURNAL_IN_PROGRESS. It is free again
+A claim is one row per message: the process that inserts it works, all others get JOURNAL_IN_PROGRESS. It is free again
 when its process has died (`Database.is_dead`), or, where that cannot be known, when it is older than any work can
 last. Before each write the claim is checked to be still our own: a process that was taken for dead must not send.
 A claim of our own that no work holds any more, because the database went before it could be given back, is given back
@@ -85,7 +85,7 @@ class DbJournal:
         self._database = database
         self._clock = clock
         self._tokens: dict[str, str] = {}  # of the claims of this very object
-        # Claims that may be there though nobody works: token to message, and how long they are still looked for.
+        # Claims that may be there though no process works: token to message, and how long they are still looked for.
         self._left: dict[str, tuple[str, datetime | None]] = {}
         self._giving_back = False
         self._claim = _insert_unless_there(database)
@@ -238,7 +238,7 @@ def _give_back(connection: Connection, left: Mapping[str, str]) -> None:
 
 
 def _insert_unless_there(database: Database) -> Executable:
-    """Waits for nobody but another transaction that inserts the same one at this moment. Both kinds have it."""
+    """Waits only for another transaction that inserts the same one at this moment. Both kinds have it."""
     dialect: Any = postgresql if database.writers.dialect.name == "postgresql" else sqlite
     made: Executable = dialect.insert(journal_claim).on_conflict_do_nothing(
         index_elements=["message_key"]).returning(_c.token)

@@ -72,8 +72,13 @@ class DbLegalHolds:
             return tuple(map(_hold, connection.execute(select(legal_hold).order_by(_l.number))))
 
 
+def numbers(connection: Connection) -> frozenset[int]:
+    """Of all holds. In a transaction that holds LOCK no hold is added meanwhile."""
+    return frozenset(connection.scalars(select(_l.number)))
+
+
 def in_force(connection: Connection) -> tuple[LegalHold, ...]:
-    """All holds, with what the register says now of their customers. For a transaction that holds LOCK."""
+    """All holds, with what the register says now of their customers."""
     rows = connection.execute(select(legal_hold).order_by(_l.number)).all()
     return tuple(_related(connection, _hold(row)) for row in rows)
 

@@ -129,7 +129,7 @@ class DbRequests:
                 _WITHDRAW, {"wanted": key, "own": token}) and None)
 
     def forget(self) -> int:
-        """Drops what nobody repeats any more; how many."""
+        """Drops requests that are too old to be repeated; returns how many."""
         old = select(_r.key).where(_r.at < micros(self._clock.now() - KEPT)).order_by(_r.at).limit(FORGET_MAX)
         return self._database.write(lambda connection: connection.execute(
             delete(request).where(_r.key.in_(old))).rowcount)

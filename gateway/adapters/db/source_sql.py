@@ -23,7 +23,7 @@ READ_AT_ONCE: Final = 1_000
 def fetch(url: str, query: str, target: Path) -> int:
     """Writes the rows to `target`, whole or not at all, mode 0600; how many. `url`: SQLAlchemy's, secrets and all.
 
-    INPUT_UNREADABLE (retry) tells the kind of the database's error alone: what it says may hold values or the password.
+    INPUT_UNREADABLE (retry) has only the kind of the database's error: its text may hold values or the password.
     """
     draft = target.with_name(f"{target.name}.part")
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def _reading(url: str) -> Iterator[Connection]:
 
 
 def _plain(value: Any) -> object:
-    """What JSON does not know: dates, decimals, UUIDs as their text; octets are nobody's column."""
+    """What JSON does not know: dates, decimals, UUIDs as their text; octets are not supported."""
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, Mapping):

@@ -16,7 +16,7 @@ from gateway.adapters.db.tables.mail import evidence, micros
 
 PREFIX_MIN: Final = 4  # of an incident's sixteen digits
 PAGE: Final = 2_000  # records read at once
-FOUND_MAX: Final = 20  # incidents: whoever gets more has given too little
+FOUND_MAX: Final = 20  # incidents: with more, the query was too short
 
 _c = evidence.c
 _RECIPIENTS_MAX: Final = 100

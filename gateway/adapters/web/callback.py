@@ -1,4 +1,4 @@
-"""Calls clients with what became of their codes and runs (docs/api-callbacks.md): signed, without redirects, with a
+"""Calls clients with the results of their codes and runs (docs/api-callbacks.md): signed, without redirects, with a
 deadline.
 
 Signed by the scheme of Standard Webhooks: `webhook-signature` has HMAC-SHA-256 over "ID.SECONDS.BODY" for each active

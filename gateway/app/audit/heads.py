@@ -10,7 +10,7 @@ from gateway.model.scheme import SignScheme
 from gateway.ports.audit import AuditLog
 from gateway.settings import Settings
 
-_SPKI: Final = bytes.fromhex("302a300506032b6570032100")  # RFC 8410 4: what stands before the 32 octets of Ed25519
+_SPKI: Final = bytes.fromhex("302a300506032b6570032100")  # RFC 8410 4: the header of the 32 octets of Ed25519
 
 
 class HeadSigner:

@@ -1,10 +1,10 @@
-"""Verifies the whole audit log: each record by itself, and all of them against heads that were taken before.
+"""Verifies the whole audit log: each record alone, and all of them against heads that were taken before.
 
 1. The triggers are there, and numbers follow each other without gaps.
 2. The octets of each record are canonical, and the columns by which it is searched say the same.
 3. Each personal value that has not been deleted belongs to its commitment.
 4. The root over the first n records is that of each head of size n: heads that the database keeps count if they are
-   signed by the key of the settings; a head of a file counts as it is, because whoever kept it vouches for it.
+   signed by the key of the settings; a head of a file counts as it is, because its keeper vouches for it.
 5. Heads of a database before a restore count up to the restore; beyond it, the restore's record must name them.
 
 A change that goes unnoticed must be made by someone who can change the database, and must come after the last head

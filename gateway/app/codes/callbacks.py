@@ -1,4 +1,4 @@
-"""What became of codes, told to the clients that asked for them: filed by whoever learns it, called out by the jobs.
+"""Reports the results of codes to the clients that ordered them: events are filed, and the jobs process sends them.
 
 Calls of one client go out one after the other, those of one code in their order; a client that does not answer holds
 up no other. What fails is tried again, ever more seldom, for a day; then it is given up, and the log says so.
@@ -159,7 +159,7 @@ def _close(lines: Lines) -> None:
 
 
 def lines_of(settings: Settings, clock: Clock) -> Lines:
-    """How each client is called. One whose secret cannot be read is not called now, and that stops nobody else."""
+    """How each client is called. One whose secret cannot be read is not called now; the others are."""
     lines: dict[str, CallbackHttp | None] = {}
     for client in settings.clients:
         if client.callback_url and client.callback_secret_file is not None:

@@ -69,9 +69,9 @@ def section_of(settings: Settings) -> CodesSettings:
 
 
 class _Outward:
-    """The gateway's outbound way for sealed mail alone; a reload gives it another house.
+    """The gateway's outbound way for sealed mail alone; a reload gives it another context.
 
-    The caller waits, so a next hop that hangs is given up after `timeout_s`, whatever the relay's time-outs are.
+    The caller waits, so a next hop that hangs is given up after `timeout_s`, at any time-out of the relay.
     """
 
     def __init__(self, gateway: Gateway, timeout_s: float) -> None:

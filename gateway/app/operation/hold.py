@@ -18,7 +18,7 @@ _DONE: Final = frozenset({Settled.TAKEN, Settled.HELD, Settled.SERVED, Settled.R
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What became of a held mail that was released."""
+    """The result for a held mail that was released."""
 
     row: HeldRow
     outcome: Outcome

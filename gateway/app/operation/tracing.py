@@ -35,7 +35,7 @@ class Track:
 
     @property
     def words(self) -> frozenset[str]:
-        """Everything by which a line of somebody's log would speak of it."""
+        """All words by which a line of any server's log would name it."""
         found: set[str] = set()
         for record in self.records:
             found |= {record.incident, strip_brackets(record.message_id), str(record.facts.get("came_as", "")),
@@ -45,7 +45,7 @@ class Track:
 
 
 def plain_key(text: str) -> str:
-    """What somebody pasted: a whole reply, with its incident in it, or the key alone."""
+    """The key from pasted text: a whole reply, with its incident in it, or the key alone."""
     found = _IN_REPLY.search(text)
     return strip_brackets(next(group for group in found.groups() if group) if found else text)
 

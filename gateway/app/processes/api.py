@@ -1,5 +1,5 @@
-"""The process that the bank's own systems ask: a whole gateway behind HTTP, for a code is sealed and sent while its
-caller waits. It holds the keys that a relay worker holds, and whoever may ask is a client of the settings.
+"""The process that the bank's own systems ask: a whole gateway behind HTTP. A code is sealed and sent while its
+caller waits. It holds the keys that a relay worker holds; only clients of the settings may ask.
 """
 
 import hashlib
@@ -50,10 +50,11 @@ DEADLINE_S: Final = 90.0  # of a request, longer than a next hop takes that answ
 
 
 class ApiContext:
-    """What stands behind the endpoints. `current` is for the front end; a reload replaces what it holds."""
+    """The state behind the endpoints. `current` is for the front end; a reload replaces what it holds."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, policies: Texts | None = None) -> None:
-        """`policies`: their texts; None: the files are read.
+    def __init__(self, settings: Settings, clock: Clock | None = None, policies: Texts | None = None, *,
+                 has_served: bool = False) -> None:
+        """`policies`: their texts; None: the files are read. `has_served`: see `Gateway.enter_service`.
 
         GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE.
         """
@@ -62,7 +63,7 @@ class ApiContext:
         self._requests = DbRequests(self.gateway.store.database, self.gateway.clock, self.gateway.store.evidence)
         self._callbacks = DbCallbacks(self.gateway.store.database)
         try:
-            self.gateway.enter_service()
+            self.gateway.enter_service(has_served=has_served)
             self.current = Current(self._service(settings))
         except GatewayError:
             self.gateway.close()
@@ -103,7 +104,7 @@ class ApiContext:
         self.gateway.store.certificates.rows("nobody@invalid")
 
     def reload(self, settings: Settings) -> None:
-        """Rules, keys, trust, clients and services anew; address and database stay. If it fails nothing changes."""
+        """Reloads rules, keys, trust, clients and services; address and database stay. If it fails nothing changes."""
         service = self._service(settings)
         self.gateway.reload(settings)
         self.gateway.store.database.called = called(settings)
@@ -133,7 +134,7 @@ def section(settings: Settings) -> Api:
 
 
 def callers_of(settings: Settings) -> Callers:
-    """The clients that may do something over HTTP. One whose token cannot be read has none; that stops nobody else."""
+    """The clients that may do something over HTTP. One whose token cannot be read has none; the others work."""
     return Callers([Caller(KnownPartner(client.name, _digests(client), frozenset(client.tls_certificates)),
                            frozenset(client.scopes))
                     for client in settings.clients if client.scopes])
@@ -163,7 +164,7 @@ def listener(api: Api) -> Http:
 
 
 def serve_api(first: InForce, read: Callable[[], Settings]) -> None:
-    """Blocks until SIGTERM; requests under way are finished. `read` gives the settings anew at SIGHUP.
+    """Blocks until SIGTERM; requests under way are finished. `read` reads the settings again at SIGHUP.
 
     GatewayError if something cannot be had.
     """
@@ -173,7 +174,8 @@ def serve_api(first: InForce, read: Callable[[], Settings]) -> None:
     own_process()
     metrics.begin(settings)
     api = section(settings)
-    context = when_usable(lambda: ApiContext(settings, policies=first.policies), listener(api), "api")
+    context = when_usable(lambda: ApiContext(settings, policies=first.policies, has_served=first.has_served),
+                          listener(api), "api")
 
     def reload() -> None:
         try:

@@ -37,7 +37,7 @@ log = structlog.get_logger("sealgate.http")
 
 
 class HttpContext:
-    """What stands behind the endpoints. `current` is for the front end; a reload replaces what it holds."""
+    """The state behind the endpoints. `current` is for the front end; a reload replaces what it holds."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         """GatewayError of the first thing that cannot be had: CONFIG_*, KEY_UNAVAILABLE, STORE_UNAVAILABLE."""
@@ -50,7 +50,7 @@ class HttpContext:
             raise
 
     def reload(self, settings: Settings) -> None:
-        """All anew but the address that is listened on; if it fails nothing changes."""
+        """Reloads all but the address of the listener; if it fails nothing changes."""
         self.current.service = self._service(settings)
 
     def close(self) -> None:
@@ -141,7 +141,7 @@ class _chooser:  # noqa: N801 - a function with what it needs
 
 
 def _partner(settings: Partner) -> KnownPartner:
-    """A partner whose token cannot be read has none; that is told, and stops nobody else."""
+    """A partner whose token cannot be read has none; that is logged, and the others work."""
     tokens: tuple[bytes, ...] = ()
     if settings.token_file is not None:
         try:
@@ -152,7 +152,7 @@ def _partner(settings: Partner) -> KnownPartner:
 
 
 def serve_http(settings: Settings, read: Callable[[], Settings]) -> None:
-    """Blocks until SIGTERM; requests under way are finished. `read` gives the settings anew at SIGHUP.
+    """Blocks until SIGTERM; requests under way are finished. `read` reads the settings again at SIGHUP.
 
     GatewayError if something cannot be had.
     """
@@ -184,7 +184,7 @@ def nothing_besides(_: Settings) -> None:
 
 
 def _reread(read: Callable[[], Settings], *reloads: Callable[[Settings], None]) -> None:
-    """What does not load leaves everything as it was, and says so loudly."""
+    """Settings that do not load change nothing and are logged as critical."""
     try:
         changed = read()
         for one in reloads:

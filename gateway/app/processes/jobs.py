@@ -54,7 +54,7 @@ FORGET_UNPROVEN: Final = timedelta(days=1)
 
 
 class JobsContext:
-    """What stands behind the loop. A reload replaces what it holds, or nothing."""
+    """The state behind the loop. A reload replaces all of it, or nothing."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         """GatewayError of the first thing that cannot be had: CONFIG_*, STORE_UNAVAILABLE."""
@@ -113,7 +113,7 @@ class JobsContext:
         self._store.fetch_tasks.attend(self._clock.now())
 
     def callbacks(self) -> None:
-        """Tells clients what became of their codes."""
+        """Reports the results of codes to clients."""
         self._callbacks.round()
 
     def deliveries(self) -> None:
@@ -127,7 +127,7 @@ class JobsContext:
             pass
 
     def plan(self) -> None:
-        """Wants the lists of the issuers that are known, and drops what nobody asks for any more."""
+        """Requests the lists of the known issuers, and drops tasks that are not requested any more."""
         settings, now, tasks = self._settings, self._clock.now(), self._store.fetch_tasks
         if not settings.fetch.enabled:
             return
@@ -152,7 +152,7 @@ class JobsContext:
         return ("hold", "again")
 
     def waiting(self) -> Sequence[str] | None:
-        """Whether mail that waits for a certificate may leave now, or its sender is to hear of it."""
+        """Whether mail that waits for a certificate may leave now, or its sender gets a notice."""
         if not is_round_due(self._settings, self._store, self._clock.now()):
             return None
         return ("fallbacks", "again")
@@ -196,7 +196,7 @@ class JobsContext:
                  failed=len(found.failed))
 
     def findings(self) -> Findings:
-        """What there is to tell today."""
+        """The findings of the daily report."""
         now = self._clock.now()
         until = now + timedelta(days=self._settings.reports.expiry_days)
         soon = [Ends(one.name, one.what, one.subject, one.not_after)

@@ -52,7 +52,7 @@ def serve_milter(first: InForce, load: Callable[[], InForce], hooks: Hooks) -> N
     listening.setblocking(False)  # several workers wait for one connection, and one gets it
 
     def work() -> tuple[int, Work]:
-        """The set of one generation: whoever replaces a worker of it works by the same."""
+        """The set of one generation: a replacement of its worker works by the same."""
         now = waiting.pop() if waiting else load()
         if milter_of(now.settings).socket != milter.socket:
             raise GatewayError(Reason.CONFIG_INVALID, "milter.socket changes by a new start only")
@@ -80,7 +80,7 @@ def work_until_end(now: InForce, number: int, listening: Line, control: Line, ho
     metrics.begin()
     settings = share(now.settings, number, workers(now.settings))
     gateway = Gateway(settings, policies=now.policies)
-    gateway.enter_service()
+    gateway.enter_service(has_served=now.has_served)
     observing = settings.mode == "observe"
     clients, limits = settings.clients, settings.limits
     rules = Rules(settings.bank, limits, Clients(speaking_freely(clients) if observing else clients), observing)

@@ -34,11 +34,12 @@ _STUCK_DEADLINES = 2.0  # a mail in work for so many deadlines is in a call that
 
 
 def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None = None,
-          sockets: Sockets | None = None, policies: Texts | None = None) -> None:
+          sockets: Sockets | None = None, policies: Texts | None = None, has_served: bool = False) -> None:
     """Blocks until SIGTERM or SIGINT; mails in work are finished. `reach`: see `pipeline.context.Context`.
 
     `sockets`: the listeners' by their names, from a supervisor; without them it opens its own. `policies`: what stands
-    in them; without it they are read. GatewayError if something cannot be had.
+    in them; without it they are read. `has_served`: see `Gateway.enter_service`. GatewayError if something cannot be
+    had.
     """
     end_with_parent()
     configure(settings.log_level)
@@ -48,7 +49,7 @@ def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
     number, size = numbered()
     gateway = Gateway(share(settings, number, size), reach=reach, policies=policies)
     try:
-        gateway.enter_service()
+        gateway.enter_service(has_served=has_served)
         front = SmtpFrontend(
             share(settings, number, size),
             FailureCounter(place(settings)).watching(gateway.handle),
@@ -86,8 +87,9 @@ def relay(settings: Settings, path: Path, *, reach: Callable[[str], None] | None
 
 
 def tell_expired(gateway: Gateway) -> None:
-    """What nobody should overlook is told loudly, at the start and at a reload: a signature by an expired certificate
-    is believed by nobody, and in `mode: observe` there is none.
+    """Logs as critical, at the start and at a reload: an expired signing certificate, and `mode: observe`.
+
+    No reader trusts a signature by an expired certificate, and in `mode: observe` mail is not signed at all.
     """
     if gateway.context.trial is not None:
         log.warning("mode.observe")
@@ -101,7 +103,7 @@ def tell_expired(gateway: Gateway) -> None:
 def keep_memory() -> bool:
     """Lets blocks of a mail's size stay with the process; False where the C library is not glibc.
 
-    By default glibc gives the kernel back what the last mail left free, and the next one has it mapped and zeroed anew:
+    By default glibc gives the kernel back what the last mail left free, and maps and zeroes it again for the next one:
     encrypting 1 MiB then takes 900 us instead of 240. At most 256 MiB of free memory are kept at the end of the heap.
     """
     try:

@@ -1,4 +1,4 @@
-"""What the mail server behind us tells of statements, by the log of the settings."""
+"""Reads the delivery status of statements from the next hop's log that the settings name."""
 
 from typing import Final
 

@@ -20,7 +20,7 @@ _SAMPLE: Final = {
 
 
 def tried_out(settings: "Settings") -> tuple[str, ...]:
-    """Makes one statement of ours; then the names of the bank's own templates. PDF_NOT_MADE: none can be made here."""
+    """Makes one statement of the gateway's own; returns the bank's templates. PDF_NOT_MADE: none can be made."""
     ours, all_ = PdfDocuments(), documents(settings)
     try:
         ours.make("statement", "en", _SAMPLE, datetime(2026, 1, 1, tzinfo=UTC))

@@ -82,7 +82,7 @@ def serve_runs(settings: Settings, read: Callable[[], Settings]) -> None:
                     tidy(settings.postgresql, store)
             except GatewayError as trouble:
                 log.warning("runs.blocked", reason=str(trouble.reason), detail=trouble.detail)
-            except Exception as unexpected:  # noqa: BLE001 - whatever it is, it must not end the process of all runs
+            except Exception as unexpected:  # noqa: BLE001 - no error may end the process of all runs
                 log.error("run.internal_error", run="", where=where(unexpected))  # noqa: TRY400 - no text
             over.wait(LOOK_S)
     finally:

@@ -55,7 +55,7 @@ from gateway.services.statements.spec import Spec
 from gateway.services.statements.tally import Preflight, Tally
 from gateway.settings import STORE, Settings
 
-MAIL_OCTETS: Final = 150_000  # what rules on size are told: a statement's usual size, in octets
+MAIL_OCTETS: Final = 150_000  # the input of rules on size: a statement's usual size, in octets
 FEW: Final = 2 * CHUNK_ROWS  # rows for which no other process is started
 AHEAD: Final = 3  # chunks for each process that are read before they are needed
 
@@ -64,7 +64,7 @@ AHEAD: Final = 3  # chunks for each process that are read before they are needed
 class Plan:
     """What is to be looked at. `documents`: their directory, None where they are rendered.
 
-    `rows`: how many there may be, for the sample; None if nobody has counted. `until`: when the run may have ended.
+    `rows`: how many there may be, for the sample; None if not counted. `until`: when the run may have ended.
     """
 
     client: str
@@ -79,7 +79,7 @@ class Plan:
     def deep(self, number: int) -> bool:
         """Whether the document of this row is looked at thoroughly: all, or a sample from the whole source.
 
-        Rows of the sample lie apart by no fixed step, for sources repeat themselves (Fibonacci hashing).
+        The sample has no fixed step between rows, because sources repeat themselves (Fibonacci hashing).
         """
         return self.thorough or (number * 0x9E3779B1 & 0xFFFFFFFF) * max((self.rows or SAMPLE) // SAMPLE, 1) >> 32 == 0
 
@@ -233,7 +233,7 @@ _checkers: list[Checker] = []  # of a child process, its only one
 
 def _start(settings: Settings, plan: Plan, parent: int) -> None:
     gc.freeze()  # as in statements_crew
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: whoever started us tells us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the parent process ends this one
     os.environ[PARENT] = str(parent)
     end_with_parent()
     if settings.statements is not None:
@@ -259,7 +259,7 @@ def look(settings: Settings, spec: Spec, path: Path, at: datetime, *, thorough: 
          follow: Callable[[int], None] | None = None) -> Preflight:
     """The whole pre-flight of a run: `statements check` and `send` both ask this, with the same sample of documents.
 
-    `path`: the file of its rows; `follow`: told of how many have been looked at.
+    `path`: the file of its rows; `follow`: called with the number of examined rows.
 
     GatewayError STORE_UNAVAILABLE (retry), CONFIG_*, INPUT_UNREADABLE.
     """
@@ -292,7 +292,7 @@ def look(settings: Settings, spec: Spec, path: Path, at: datetime, *, thorough: 
 
 @contextmanager
 def rows_file(settings: Settings, spec: Spec) -> Iterator[Path]:
-    """The file of a run's rows; what a query gives is asked now, and is gone at the end: accounts stand in it.
+    """The file of a run's rows; a query runs now, and its result is deleted at the end, because it has account numbers.
 
     CONFIG_INVALID, KEY_UNAVAILABLE (retry), INPUT_UNREADABLE.
     """
@@ -312,7 +312,7 @@ def rows_file(settings: Settings, spec: Spec) -> Iterator[Path]:
 
 def gate(settings: Settings, clock: Clock, path_of: Callable[[RunRow, Spec], Path],
          alive: Callable[[], None] = lambda: None) -> Callable[[RunRow, Spec], None]:
-    """What stands before a run (services.statements.drive): RUN_THRESHOLD if it may not start.
+    """The check before a run (services.statements.drive): RUN_THRESHOLD if it may not start.
 
     Each pre-flight, good or bad, is kept in `statements.reports`. Replacements and recalls speak to those who have a
     statement already: no threshold holds them up, but two documents for one statement stop a replacement.
@@ -346,7 +346,7 @@ def _unambiguous(settings: Settings, spec: Spec, path: Path) -> None:
 
 
 def keep(reports: Path, run_id: str, done: Preflight, w: Wording) -> None:
-    """As a page and as JSON, for whoever may read the directory. INPUT_UNREADABLE where it cannot be written."""
+    """Writes it as a page and as JSON, for readers of the directory. INPUT_UNREADABLE where it cannot be written."""
     try:
         reports.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_own(reports / f"{run_id}.preflight.html", preflight_page.html(done, w))

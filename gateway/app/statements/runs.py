@@ -1,6 +1,6 @@
 """Runs of statements put together: over the database where they are asked for, over a gateway where they are sent.
 
-Whoever leads a run opens no key: its processes do, each a gateway of its own with several threads.
+The leader of a run opens no key: its processes do, each a gateway of its own with several threads.
 """
 
 import math
@@ -149,7 +149,7 @@ def _query(sql: Sql, path: Path, run: RunRow) -> None:
 
 
 class Progress(IntEnum):
-    """How far a process has come: `ProcessPool` tells by it why one has died."""
+    """How far a process has come: `ProcessPool` finds by it why one has died."""
 
     NONE = 0
     BEGUN = 1  # it has rows in work: the rows may be why
@@ -232,7 +232,7 @@ class Worker:
             thread.join()
 
     def _thread(self, tools: Tools, run: RunRow, spec: Spec, path: Path) -> None:
-        """Takes chunks as they stand in the database."""
+        """Claims chunks from the database, without jobs."""
         while not self._over.is_set():
             with self._troubles(tools, run):
                 if not self._goes_on(run):
@@ -261,7 +261,7 @@ class Worker:
         while not self._over.is_set():
             with self._troubles(tools, run):
                 serve(where, run.id, self._named.threads, job, self._over.is_set)
-                tools.wait(IDLE_S)  # it ended by itself: procrastinate says why
+                tools.wait(IDLE_S)  # it ended early: procrastinate logs why
 
     def _goes_on(self, run: RunRow) -> bool:
         """Whether anything may leave, now or later."""
@@ -302,7 +302,7 @@ class Worker:
     def _carry_out(self, tools: Tools, run: RunRow, spec: Spec, path: Path, chunk: Chunk) -> None:
         self._progress[threading.get_ident()] = time.monotonic()
         self._report(Progress.BEGUN)
-        self.gateway.store.evidence.keep_back()  # it shares a commit with what becomes of the mail
+        self.gateway.store.evidence.keep_back()  # it shares a commit with the mail's result
         try:
             well = carry_out(tools, run, spec, path, chunk)
         except GatewayError as trouble:
@@ -315,7 +315,7 @@ class Worker:
             tools.wait(PAUSE_S)
 
     def _flush_evidence(self, run: RunRow) -> None:
-        """Adds what this thread has kept back, whatever ended its chunk: a mail that left needs its record."""
+        """Adds this thread's deferred records, at any end of its chunk: a mail that left needs its record."""
         evidence = self.gateway.store.evidence
         while True:
             try:
@@ -331,7 +331,7 @@ class Worker:
                 return
 
     def _give_back(self, run: RunRow, chunk: Chunk, trouble: GatewayError) -> None:
-        """A chunk in which something went wrong: nobody else takes it as long as this process lives and keeps it."""
+        """Returns a chunk after an error: no other process takes it as long as this one lives and keeps it."""
         while True:
             try:
                 now = self._clock.now()
@@ -346,7 +346,7 @@ class Worker:
 
     @contextmanager
     def _troubles(self, tools: Tools, run: RunRow) -> Iterator[None]:
-        """Tells what goes wrong, and rests. What time does not heal pauses the run."""
+        """Logs errors, and waits. A permanent error pauses the run."""
         try:
             yield
         except GatewayError as trouble:

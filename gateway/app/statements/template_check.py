@@ -1,8 +1,8 @@
-"""Templates of a run are tried before it begins: one with a fault refuses nobody. The words of the mail in each
-language of the first rows; where documents are made, one of these.
+"""Tries the templates of a run before it begins, so that a faulty one rejects no statement.
 
-A row may be wrong by itself, which is its customer's trouble alone; a template of which none of the first rows makes a
-document is the run's.
+It writes the words of the mail in each language of the first rows; where documents are made, one of these.
+A single wrong row affects its customer alone; a template of which none of the first rows makes a document is the run's
+fault.
 """
 
 from collections.abc import Iterable, Iterator
@@ -54,7 +54,7 @@ def tried(settings: Settings, spec: Spec, rows: Iterable[Row | BadRow], at: date
 def own_words(settings: Settings) -> Iterator[tuple[Path, frozenset[str] | GatewayError]]:
     """The bank's own templates of a run's mails, each with the names that it asks for, or with its mistake.
 
-    Those of other mails may lie in the same directory, and pieces of templates.
+    Those of other mails may be in the same directory, and pieces of templates.
     """
     own = settings.statements
     if own is None or own.templates is None:

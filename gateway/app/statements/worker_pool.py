@@ -56,7 +56,7 @@ class ProcessPool:
         self._start_at = 0.0  # time.monotonic: after the system started no process
 
     def tend(self) -> None:
-        """See WorkerPool. STORE_UNAVAILABLE (retry) is not told: each of them says in the log why it ended."""
+        """See WorkerPool. STORE_UNAVAILABLE (retry) is not reported: each process logs why it ended."""
         for member, began, progress in self._members:
             if member.exitcode is not None and member.exitcode < 0:  # any other code has a line of its own
                 log.error("run.worker_died", run=self._run, pid=member.pid, signal=-member.exitcode)
@@ -123,7 +123,7 @@ class JobsPool:
         self._processes.tend()
 
     def _look(self) -> None:
-        """Defers a job for each chunk that has none. A job at work whose chunk nobody works on is one of a dead node.
+        """Defers a job for each chunk that has none. A job at work whose chunk has no worker is one of a dead node.
 
         Of that one can be sure only when it is seen twice: between the two a process may be about to claim the chunk.
         """
@@ -162,7 +162,7 @@ def goes_on(book: StatementStore, run_id: str) -> bool:
 
 
 def _clear(jobs: "RunJobs", book: StatementStore, run_id: str) -> None:
-    """Those that are at work end themselves, as long as something is open: others' nodes may not have heard yet."""
+    """Those that are at work end themselves, as long as something is open: other nodes may not know the end yet."""
     run = book.runs.run(run_id)
     jobs.clear(run_id, working=run is None or run.ended_at is not None or book.work.next_due(run_id) is None)
 
@@ -184,7 +184,7 @@ def tidy(where: Postgresql, store: Store) -> None:
 def _work(settings: Settings, run_id: str, share: int, parent: int, reached: Any) -> None:
     """A process of the pool. It ends with the one that started it."""
     gc.freeze()  # the loaded modules are no garbage: a search for some at the exit takes 0.4 s of CPU
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the leader tells us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the leader ends this process
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     over: list[Worker] = []
     signal.signal(signal.SIGTERM, lambda *_: over[0].end() if over else os._exit(0))

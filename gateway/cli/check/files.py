@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from gateway.app.tokens import unusable
 from gateway.cli import context
 from gateway.model.finding import Finding
 from gateway.settings import Settings
@@ -25,6 +26,8 @@ def files(settings: Settings) -> Iterator[Finding]:
         elif path.exists() and not os.access(path, os.R_OK):
             yield Finding("error", about or name,
                           f"{path}: Permission denied. Give the gateway's user read access, or correct `{name}`")
+    for client, error in unusable(settings):
+        yield Finding("error", f"client {client}", error.detail)
     for path in (context.config_path(), *settings.policies):
         if path.exists() and path.stat().st_mode & 0o022:
             yield Finding("warning", "files", f"other users can change {path}; run `chmod go-w {path}`")
@@ -35,6 +38,9 @@ def _remedy(about: str, name: str, path: Path) -> str:
     if name == "token_file":
         kind, _, whose = about.partition(" ")
         return f"Create it with `sealgate {'client' if kind == 'client' else 'http'} token {whose}`"
+    if name == "callback_secret_file":
+        command = f"(umask 077; printf 'whsec_%s\\n' \"$(openssl rand -base64 32)\" > {path})"
+        return f"Create it with `{command}`, or correct `{name}`"
     if name.endswith("secret_file"):
         return f"Create it with `(umask 077; openssl rand -hex 32 > {path})`, or correct `{name}`"
     return f"Create it, or correct `{name}`"

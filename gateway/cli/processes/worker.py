@@ -23,7 +23,7 @@ def worker() -> None:
     sockets, path = inherited(), context.config_path()
     try:
         ours = first_set()
-        relay(ours.settings, path, sockets=sockets, policies=ours.policies)
+        relay(ours.settings, path, sockets=sockets, policies=ours.policies, has_served=ours.has_served)
     except GatewayError as trouble:
         notify(trouble_field(trouble))
         if sockets is None:  # no process listens

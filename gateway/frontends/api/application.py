@@ -98,7 +98,7 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 
 async def _gateway_error(request: Request, error: Exception) -> Response:
-    """What is wrong with the request is told in words: the services quote nothing of it."""
+    """Answers with the fault of the request in words: the services quote nothing of it."""
     assert isinstance(error, GatewayError)  # noqa: S101
     if error.reason is Reason.INPUT_MALFORMED and error.detail:
         return _answer(request, malformed([("", f"{error.detail}.")]))
@@ -117,7 +117,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> set[str]:
-    """All that a place knows (RFC 9110 10.2.1): Starlette tells those of its first route only."""
+    """All methods of a path (RFC 9110 10.2.1): Starlette lists those of its first route only."""
     allowed = {method for method in _METHODS for route in request.app.routes
                if route.matches({**request.scope, "method": method})[0] is Match.FULL}
     return allowed | ({"HEAD"} if "GET" in allowed else set())
@@ -133,6 +133,6 @@ async def _runtime_error(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    """Starlette raises it again behind this answer, and the guard tells it."""
+    """Answers 500. Starlette raises the exception again after this answer, and the guard logs it."""
     del error
     return _answer(request, of_reason(Reason.INTERNAL))

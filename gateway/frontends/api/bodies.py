@@ -1,8 +1,8 @@
 """The body of a request: octets -> a value that cannot be wrong, or a problem document that says where it is.
 
 RFC 8259, and strictly: a name twice in one object is refused (which of the two would count?), so are NaN, lone
-surrogates and NUL, which no database takes. What is wrong is told to whoever sent it, by JSON pointer (RFC 6901) and
-in words that quote none of it; it is told to nobody else.
+surrogates and NUL, which no database takes. The fault is reported to the client by JSON pointer (RFC 6901) and
+in words that quote none of the body; it is reported to no one else.
 """
 
 import json
@@ -28,7 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Body(Generic[Model]):
-    """`canonical`: the same octets for whatever JSON says the same: names sorted, no blanks. `parsed`: it as JSON."""
+    """`canonical`: the same octets for equal JSON values: names sorted, no blanks. `parsed`: it as JSON."""
 
     value: Model
     canonical: bytes
@@ -88,6 +88,6 @@ def _refuse(_: str) -> NoReturn:
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
-    """RFC 6901. What stands for a choice of models, such as <payment>, is no step of the body's."""
+    """RFC 6901. The name of a choice of models, such as <payment>, is no step of the body's."""
     steps = [step for step in map(str, location) if not (step.startswith("<") and step.endswith(">"))]
     return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)

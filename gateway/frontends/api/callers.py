@@ -1,4 +1,4 @@
-"""Which client asks, and what it may. As `frontends.http.partners`, but here nobody is a stranger.
+"""Identifies the client and its scopes. As `frontends.http.partners`, but unknown clients are rejected.
 
 A client is known by its token (RFC 6750 2.1) or by its TLS client certificate, before a line of its request's body is
 read. What it may are the `scopes` of the settings.
@@ -64,7 +64,7 @@ class Callers:
 
 
 class Door:
-    """An ASGI application around another one: nobody comes in whom nobody knows."""
+    """An ASGI application around another one: rejects unknown clients."""
 
     def __init__(self, app: ASGIApp, callers: Callable[[], Callers]) -> None:
         self._app = app

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.frontends.telemetry import metrics
 
-NONE: Final = "none"  # of what is nowhere, or was asked by nobody that we know
+NONE: Final = "none"  # for an unknown path or an unknown client
 
 
 class Counted:

@@ -33,7 +33,7 @@ _SECURITY: Final = {
     "token": {"type": "http", "scheme": "bearer", "description": "Of a client: `sealgate client token`"},
     "certificate": {"type": "mutualTLS", "description": "Of a client, by its fingerprint in the settings"}}
 _RETRY: Final = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "const": RETRY_AFTER_S}}}
-# What can happen to whoever asks for anything, and what besides where there is a body, or something is done once.
+# Errors of every request; further ones for requests with a body, or with an idempotency key.
 _BEARER: Final = {"WWW-Authenticate": {"schema": {"type": "string", "const": "Bearer"}}}
 _EVERYWHERE: Final[Statuses] = {400: {}, 401: _BEARER, 403: {}, 404: {}, 409: {}, 429: _RETRY, 500: {}, 503: _RETRY}
 _WITH_BODY: Final[Statuses] = {413: {}, 415: {}}

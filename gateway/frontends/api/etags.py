@@ -29,7 +29,7 @@ def etag_of(shown: BaseModel) -> str:
 
 
 def match(request: Request, shown: BaseModel | None) -> None:
-    """The change is of the resource as `shown`; None: there is none, so that nothing is compared.
+    """The change is of the resource as `shown`; None: there is none, so nothing is compared.
 
     ProblemError 412; 428 where the field is missing; 400 where it has not its form.
     """
@@ -37,11 +37,9 @@ def match(request: Request, shown: BaseModel | None) -> None:
     given = ",".join(fields)
     if fields and (len(given) > CHARACTERS_MAX or not re.fullmatch(_FIELD, given)):
         raise ProblemError(malformed([("", "The field If-Match is * or a list of entity tags, each in quotes.")]))
-    if shown is None:
-        return
-    if not fields:
-        if FORMER_STATE not in request.scope["state"]:
-            raise ProblemError(of_reason(Reason.REQUEST_UNCONDITIONAL))
+    if not fields and FORMER_STATE not in request.scope["state"]:
+        raise ProblemError(of_reason(Reason.REQUEST_UNCONDITIONAL))
+    if shown is None or not fields:
         return
     if not {tag.strip() for tag in given.split(",")} & {"*", etag_of(shown)}:
         raise ProblemError(of_reason(Reason.REQUEST_OUTDATED))

@@ -3,8 +3,8 @@
 - the key is the client's own: two clients may have the same one
 - the same request again gets the first one's answer, distinguished by `Idempotent-Replayed: true`
 - another request with the same key is 422, one while the first is in work 409, both by name
-- only what was done is remembered: whatever was refused left nothing behind, and may be tried again with its key
-- in the book of requests stand MACs of key and content, and the answer, which has no code in it
+- only completed requests are recorded: a rejected one changed nothing, and may be tried again with its key
+- the book of requests has MACs of key and content, and the answer, which contains no code
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ KEY_CHARACTERS_MAX: Final = 255
 
 
 def key_of(request: Request, *, required: bool = True) -> str | None:
-    """The key, without the quotation marks that the draft has and nobody writes. ProblemError 400."""
+    """The key, without the quotation marks of the draft, which clients omit. ProblemError 400."""
     given = request.headers.getlist(HEADER)
     if not given and not required:
         return None
@@ -66,7 +66,7 @@ def idempotent(service: Service, request: Request, client: str, canonical: bytes
 
 
 def _written(request: Request, write: Callable[[], None]) -> None:
-    """What was done was done, also where the book cannot be told: a repetition waits for the claim's end then."""
+    """Writes the answer. If the book is unavailable, the act stays done, and a repetition waits for the claim's end."""
     try:
         write()
     except GatewayError as trouble:

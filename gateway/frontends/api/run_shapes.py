@@ -14,7 +14,7 @@ RUN_ID: Final = "^[0-9a-f]{16}$"
 
 
 class RunFile(BaseModel):
-    """A run's file that lies in the gateway's directory for them."""
+    """A run's file in the gateway's directory for them."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -28,7 +28,7 @@ def _which(value: Any) -> str:
 
 class RunOrder(RootModel[Annotated[
         Annotated[RunFile, Tag("<file>")] | Annotated[Spec, Tag("<run>")], Discriminator(_which)]]):
-    """A run, please: its file's name, or what stands in such a file. All paths lie below `statements.sources`."""
+    """The order of a run: its file's name, or the content of such a file. All paths are below `statements.sources`."""
 
 
 class RunListed(BaseModel):

@@ -1,6 +1,6 @@
 """The JSON of codes: requests with every limit, answers without a code. Strict: nothing is converted, nothing ignored.
 
-What JSON Schema cannot say is said by the service itself, with INPUT_MALFORMED: that names can be printed and seen.
+The service itself checks what JSON Schema cannot express, with INPUT_MALFORMED: that names are printable.
 """
 
 import re
@@ -23,8 +23,8 @@ Amount = Annotated[str, Field(
     description="Decimal, with a point; more than nothing, and at most the digits that ISO 4217 has for the currency")]
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["EUR"], description="ISO 4217",
                                 json_schema_extra={"enum": list(linked.currencies())})]
-# What the service refuses in a text (`transaction`), as far as a pattern of ECMA-262 can say it without the flag `u`:
-# controls, marks that steer the direction, what does not show, private use. Not said: characters that Unicode does not
+# What the service rejects in a text (`transaction`), as far as a pattern of ECMA-262 without the flag `u` expresses it:
+# controls, marks of direction, invisible characters, private use. Not covered: characters that Unicode does not
 # have yet, those beyond U+FFFF, rows of more than eight combining marks.
 _UNSEEN: Final = (
     r"\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160"
@@ -156,7 +156,7 @@ class Verification(_Shape):
 
 
 class Again(_Shape):
-    """The same code again. What is paid is stored nowhere, so it is said again."""
+    """Sends the same code again. The transaction is not stored, so the client repeats it."""
 
     transaction: TransactionField = None
 

@@ -18,7 +18,7 @@ _SHAPE: Final[TypeAdapter[Payment | Batch]] = TypeAdapter(Linked)
 
 
 def read_transaction(octets: bytes) -> Transaction:
-    """INPUT_MALFORMED names the fields that are wrong, never what stands in them."""
+    """INPUT_MALFORMED names the wrong fields, never their values."""
     try:
         return _SHAPE.validate_json(octets).transaction()
     except ValidationError as wrong:

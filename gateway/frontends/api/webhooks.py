@@ -48,9 +48,9 @@ KINDS: Final[dict[str, tuple[type[_Event], str]]] = {
     "code.bounced": (CodeEvent, "The mail came back"),
     "code.blocked": (CodeEvent, "The customer was blocked; the code is cancelled"),
     "run.started": (RunEvent, "All rows were read; mails leave"),
-    "run.paused": (RunEvent, "The run was paused, by a person, a client, or by the gateway for `reason`"),
+    "run.paused": (RunEvent, "The run was paused, by a person, a client or the gateway"),
     "run.resumed": (RunEvent, "A paused run continues"),
-    "run.stopped": (RunEvent, "The run could not begin, for `reason`"),
+    "run.stopped": (RunEvent, "The run could not begin"),
     "run.cancelled": (RunEvent, "The run was cancelled"),
     "run.done": (RunEvent, "Every mail of the run is settled; its report is complete"),
 }

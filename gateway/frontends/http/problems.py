@@ -1,6 +1,6 @@
 """Reason to HTTP: the only place that knows statuses and the form of errors. RFC 9457 (problem documents), RFC 9110 15.
 
-What went wrong is said by `reason`, one of the gateway's vocabulary, and in words by `detail`. If a service has a page
+`reason` says what went wrong, from the gateway's vocabulary, and `detail` in words. If a service has a page
 of its problems, `type` names the reason's section there, and `title` is the reason in words. Else `type` is
 about:blank, and `title` the status in words (RFC 9457 4.2.1). `incident` finds the line in the log. Nothing here names
 a path, a host, a library or what was asked for: an error for one address has the length of that for any other.

@@ -19,7 +19,7 @@ _SENT_OCTETS: Final = 1 << 18
 
 
 def serve(channel: socket.socket, shared: Shared) -> None:
-    """Until Postfix ends it. Whatever goes wrong ends this connection; Postfix then does `default_action`."""
+    """Serves until Postfix closes. Any error closes this connection; Postfix then does `default_action`."""
     with channel:
         try:
             _prepare(channel)

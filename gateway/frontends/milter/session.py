@@ -3,9 +3,9 @@
 1. Who sends is known by the daemon: a mail by a daemon of no list is answered 451, and reported as an error.
 2. Postfix waits for no answer to MAIL, header fields and body. A mail that is rejected at MAIL is rejected for each of
    its recipients; what is wrong with header and body is answered at the end of the message.
-3. Nothing is changed before the end of the message: until then whatever goes wrong leaves the mail as it came, and
+3. Nothing is changed before the end of the message: until then any error leaves the mail as it came, and
    unanswered, so that Postfix does what `default_action` says, which must be tempfail.
-4. A surprise is 451 with the incident's id.
+4. An unexpected error is 451 with the incident's id.
 """
 
 import secrets
@@ -140,7 +140,7 @@ class Session:
         self.daemon = self._macro("{daemon_name}")
 
     def _sender(self, data: bytes) -> None:
-        """MAIL: a new mail, whatever the end of the one before."""
+        """MAIL: a new mail, after any end of the one before."""
         self._forget()
         self._rejection = self._guarded(lambda: self._begin(data))
 

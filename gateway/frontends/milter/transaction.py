@@ -1,7 +1,7 @@
 """One mail as Postfix reports it to a milter: envelope, header, body, and who sent it.
 
 Postfix has read the SMTP dialogue; what it hands on is read again here as strictly as the relay's own front end does.
-The octets are put together as they stand in Postfix's queue: fields as `name:value`, line ends as CR LF.
+The octets are put together as in Postfix's queue: fields as `name:value`, line ends as CR LF.
 """
 
 import secrets

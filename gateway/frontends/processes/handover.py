@@ -18,6 +18,7 @@ from gateway.frontends.processes.notify import notify
 OWN: Final = "SEALGATE_KEPT"  # environment of a worker: the descriptor that it writes to
 BEFORE: Final = "SEALGATE_KEPT_BEFORE"  # those that it reads
 SET: Final = "SEALGATE_SET"  # the one that the set in force is in
+SERVED: Final = "SEALGATE_SET_SERVED"  # "1": that set has served already
 ASK: Final = signal.SIGUSR1
 WRITTEN: Final = "X_KEPT"
 
@@ -36,14 +37,17 @@ def memory_of(octets: bytes) -> int | None:
 
 
 @contextmanager
-def handed_on(packed: bytes) -> Iterator[tuple[dict[str, str], list[int]]]:
-    """Environment and descriptors by which a process that is started inside inherits the set in force."""
+def handed_on(packed: bytes, *, has_served: bool) -> Iterator[tuple[dict[str, str], list[int]]]:
+    """Environment and descriptors by which a process that is started inside inherits the set in force.
+
+    `has_served`: another process of the same supervisor works by it, or did.
+    """
     number = memory_of(packed)
     if number is None:
         yield {}, []
         return
     try:
-        yield {SET: str(number)}, [number]
+        yield {SET: str(number), SERVED: "1" if has_served else ""}, [number]
     finally:
         os.close(number)
 
@@ -66,6 +70,11 @@ def set_in_force() -> bytes | None:
     """What the supervisor has read; called once. None if there is no supervisor, or no such memory."""
     word = os.environ.pop(SET, "")
     return _read(int(word)) if word else None
+
+
+def set_has_served() -> bool:
+    """Whether the set of `set_in_force` has served already; called once."""
+    return os.environ.pop(SERVED, "") == "1"
 
 
 def environment(own: int | None, before: Sequence[int]) -> dict[str, str]:

@@ -109,7 +109,7 @@ class Supervisor:
         self._children = Children(
             self._commands(self._settings), ear=self._ear, stuck_after_s=self._settings.processes.stuck_after_s,
             own=FORGETS, end_s={"milter": self._settings.limits.message_deadline_s + MARGIN_S, "api": API_END_S},
-            inherits=lambda: handover.handed_on(self._packed))
+            inherits=lambda: handover.handed_on(self._packed, has_served=self._pool.has_served))
         self._children.start()
 
     async def _unless_ended(self, work: Awaitable[None]) -> bool:
@@ -179,7 +179,7 @@ class Supervisor:
         packed = new.packed()
 
         async def launch(number: int, environment: Mapping[str, str], more: Sequence[int]) -> Process:
-            with self._memories(packed) as (given, memories, leaves):
+            with self._memories(packed, has_served=pool.has_served) as (given, memories, leaves):
                 worker = await Process.start(
                     f"relay {number}", (*self._command, "worker"), ear=self._ear,
                     stuck_after_s=settings.processes.stuck_after_s, fds=(*fds, *more, *memories),
@@ -188,10 +188,12 @@ class Supervisor:
                 return worker
 
         unavailable = Unavailable(sockets, {one.name for one in settings.listeners if one.tls != "implicit"})
-        return WorkerPool("relay", size, launch, grace_s=settings.limits.message_deadline_s, outage=unavailable.switch)
+        pool = WorkerPool("relay", size, launch, grace_s=settings.limits.message_deadline_s, outage=unavailable.switch)
+        return pool
 
     @contextmanager
-    def _memories(self, packed: bytes) -> Iterator[tuple[dict[str, str], list[int], Callable[[], None]]]:
+    def _memories(self, packed: bytes, *, has_served: bool
+                  ) -> Iterator[tuple[dict[str, str], list[int], Callable[[], None]]]:
         """What a worker inherits in memory, as environment and descriptors; and what is to be called when it is gone.
 
         That is called here where the `with` is left by an exception.
@@ -208,7 +210,7 @@ class Supervisor:
                 self._shared_limits.give(slot)
 
         try:
-            with handover.handed_on(packed) as (variables, memories):
+            with handover.handed_on(packed, has_served=has_served) as (variables, memories):
                 yield given | variables, [*descriptors, *memories], leaves
         except BaseException:
             leaves()

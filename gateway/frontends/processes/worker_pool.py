@@ -55,6 +55,7 @@ class WorkerPool:
         self.trouble: GatewayError | None = None  # why the last worker that did not start did not
         self._outage = outage
         self._in_outage = False
+        self.has_served = False  # a worker of this set was ready
 
     async def start(self, before: Sequence[int] = ()) -> None:
         """Returns when all are ready. GatewayError of the first that is not; then none is left.
@@ -110,6 +111,7 @@ class WorkerPool:
                            return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
         if worker.ready.is_set() and not worker.over.done():
+            self.has_served = True
             log.info("worker.started", kind=self._kind, number=number, pid=worker.pid)
             return worker
         if not worker.over.done():

@@ -128,6 +128,23 @@ def test_files_that_nothing_opens_before_it_needs_them(bank) -> None:
     assert any(one["text"].startswith("stamps, in ") for one in done.told)  # and the rest is looked at all the same
 
 
+def test_credentials_of_clients_that_cannot_be_used(bank) -> None:
+    secret = bank.home / "clients" / "hooks"
+    called = f"callback_url: 'https://b.example/', callback_secret_file: {secret}"
+    changed(bank, ("scopes: [codes]", f"scopes: [codes], {called}"))
+    (missing,) = check().errors
+    command = f"(umask 077; printf 'whsec_%s\\n' \"$(openssl rand -base64 32)\" > {secret})"
+    assert missing["text"].endswith(f"Create it with `{command}`, or correct `callback_secret_file`")
+    secret.write_text("short")
+    secret.chmod(0o600)
+    tokens = bank.home / "clients" / "online-banking.sha256"
+    tokens.write_text(tokens.read_text() * 3)
+    wrong = check().errors
+    assert [one["about"] for one in wrong] == ["client online-banking"] * 2
+    assert "is not a token file" in wrong[0]["text"]
+    assert "write one secret, or two during a rotation" in wrong[1]["text"]
+
+
 def test_a_secret_that_is_not_there_is_told_once_with_the_command_that_makes_it(bank) -> None:
     secrets = {name: bank.home / "keys" / f"{name}.secret" for name in ("codes", "statements")}
     for path in secrets.values():

@@ -170,7 +170,7 @@ class Sealgate:
 
     def audit_after(self, number: int) -> Iterator[AuditRecord]:
         """All records after this one, the oldest first."""
-        return self._pages("/audit", {"after": str(number)})
+        return self._pages("/audit/export", {"after": str(number)})
 
     # Requests
 

@@ -81,7 +81,7 @@ class DbAuthorities:
 
 
 def _has_space(connection: Connection) -> bool:
-    """Makes some where it can: those who come again and again stay, whatever a flood brings."""
+    """Makes some where it can: frequent ones stay during a flood of new ones."""
     waiting = connection.scalar(select(func.count()).select_from(unknown_authority).where(_m.ignored_at.is_(None)))
     if (waiting or 0) < ROWS_MAX:
         return True

@@ -1,7 +1,7 @@
 """What is to be fetched, in the database: filed by the mails' workers, carried out by the jobs process.
 
 URLs come out of strangers' certificates, so the table is bounded. Lists and answers are only ever wanted for
-certificates below a root that is trusted, and may fill most of it; issuers are wanted for whatever a stranger sends,
+certificates below a root that is trusted, and may fill most of it; issuers are requested for any mail of a stranger,
 and have a small share of their own, with a bound by host.
 """
 
@@ -131,7 +131,7 @@ class DbFetchTasks:
 
 
 def host_of(url: str) -> str:
-    """'http://ca.example' of 'HTTP://ca.example:80/x': what is bounded together, whatever the port."""
+    """'http://ca.example' of 'HTTP://ca.example:80/x': limits count by host, over all ports."""
     authority = _authority(url)
     host = authority[:authority.find("]") + 1] or authority.partition(":")[0]  # of IPv6 in its brackets
     return f"{url.partition('://')[0]}://{host}".lower()
@@ -149,7 +149,7 @@ def _plain(url: str) -> str:
 
 
 def _stale(task: FetchTask, now: int, again_s: float) -> bool:
-    """Whether it succeeded, and so long ago that the same wish is a new one; or was given up."""
+    """Whether it succeeded, and so long ago that the same fetch request is a new one; or was given up."""
     if task.failures:
         return micros(task.due_at) >= NEVER
     return (task.done_at is not None and micros(task.due_at) > now

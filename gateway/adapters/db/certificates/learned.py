@@ -72,7 +72,7 @@ def _harvest(connection: Connection, found: Harvest, now: int, day: str) -> Harv
         .where(_a.address == fold(found.address), _c.source == SOURCE, _c.customer.is_(None))).all()
     if any(row.capabilities_at is not None and row.capabilities_at >= micros(found.at) for row in harvested):
         return "older"
-    # The bank's own word on a certificate is kept, whatever comes after it.
+    # A row with the bank's own trust decision is never dropped.
     free = [row for row in harvested if row.trust is None]
     own = [row for row in free if _owner(row.der) == new.issued_to]
     if any(row.added_at > now - RENEWED_AFTER // timedelta(microseconds=1) for row in own):

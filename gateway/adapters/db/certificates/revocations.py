@@ -128,7 +128,7 @@ class DbRevocations:
 
 
 def _newer(kept: Any, new: StoredList) -> bool:
-    """Whether the row is newer than `new`; of two lists of one second their numbers tell."""
+    """Whether the row is newer than `new`; for two lists of one second their numbers decide."""
     made, number = micros(new.this_update), _number(kept.number)
     if kept.this_update != made:
         return bool(kept.this_update > made)

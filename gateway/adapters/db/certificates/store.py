@@ -1,6 +1,6 @@
 """Certificates of customers and issuers in the database.
 
-`rows` is on every outbound mail's way: one statement, found by the folded address, whatever the size of the store.
+`rows` is on every outbound mail's way: one statement, by the index of the folded address, at any size of the store.
 """
 
 import json
@@ -248,7 +248,7 @@ def keep_new(connection: Connection, new: NewCertificate, now: int) -> None:
 
 
 def _index(connection: Connection, number: int, addresses: Sequence[str]) -> None:
-    """Lets it be found by its addresses. Not of an issuer that nobody is bound to: mail is not encrypted to those."""
+    """Lets it be found by its addresses. Not an issuer that is bound to no customer: mail is not encrypted to those."""
     if addresses:
         connection.execute(insert(certificate_address), [
             {"address": address, "certificate_id": number}

@@ -1,4 +1,4 @@
-"""Who holds a claim, told so that another process can find out whether it still lives.
+"""The owner of a claim, in a form by which another process finds out whether it still lives.
 
 A process is its id and its start time (ids are used again), on one boot of one machine, in one process namespace
 (two containers both have a process 1). Of another machine or namespace nothing can be known but the claim's age.
@@ -14,7 +14,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """`boot`, `namespace` and `start` are '' where the system does not tell them."""
+    """`boot`, `namespace` and `start` are '' where the system does not provide them."""
 
     machine: str
     boot: str

@@ -29,7 +29,7 @@ class _Bounded(psycopg.Connection[Any]):
     """Waits for no answer longer than a server that lives can take: `statement_timeout` is the server's own."""
 
     bound_s: float | None = None
-    silent: Callable[[], None] | None = None  # is told of it
+    silent: Callable[[], None] | None = None  # is called then
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """See psycopg.Connection."""
@@ -86,7 +86,7 @@ def parameters(settings: Postgresql, purpose: str, *, read_only: bool = False) -
     timeout_ms = round(settings.statement_timeout_s * 1000)
     options = {
         "statement_timeout": timeout_ms,
-        "idle_in_transaction_session_timeout": timeout_ms,  # a node that stops in the middle holds nobody up
+        "idle_in_transaction_session_timeout": timeout_ms,  # a node that stops in the middle blocks no other
         "synchronous_commit": "on", "timezone": "UTC", "default_transaction_read_only": "on" if read_only else "off",
         "default_transaction_isolation": r"read\ committed",
         # The server's own look whether this node still lives: what it holds is free soon after.
@@ -123,7 +123,7 @@ def is_broken(error: psycopg.Error) -> bool:
 
 
 def still_there(connection: "psycopg.Connection[Any]", _record: object, _proxy: object) -> None:
-    """Whether an idle connection has something to tell: then it is its end. Costs 2 us and no word to the server."""
+    """Whether an idle connection is open: pending input means its end. Costs 2 us and no message to the server."""
     try:
         gone = connection.closed or _readable(connection.fileno())
     except psycopg.Error:

@@ -40,7 +40,7 @@ SNAPSHOT_ROWS = 50  # read at once: some hold a mail
 class Database(ABC):
     """Open with `schema.open_database`. Safe to use from many threads; not across a fork: open after it.
 
-    `where` it is, as the settings say; `name` is what people are told of it.
+    `where` it is, as the settings say; `name` is its name in messages.
     """
 
     def __init__(self, where: Path | Postgresql, name: str, writers: Engine) -> None:
@@ -182,7 +182,7 @@ class Database(ABC):
 
     @abstractmethod
     def alone(self, connection: Connection, names: Sequence[str]) -> None:
-        """Holds until the transaction's end what the names stand for; sorted, so that there is no deadlock."""
+        """Locks the objects of these names until the transaction's end; sorted, so that there is no deadlock."""
 
     def short_way(self, inserts: Mapping[Insert, Rows], changes: Sequence[Changes]) -> list[list[int]] | None:
         """Does all this in a transaction of its own and makes it durable, where a driver has a shorter way.
@@ -204,7 +204,7 @@ class Database(ABC):
     def read(self) -> Iterator[Connection]:
         """A connection on which each SELECT sees all that was committed before it.
 
-        GatewayError(STORE_UNAVAILABLE, retry=True) for whatever the database says.
+        GatewayError(STORE_UNAVAILABLE, retry=True) for every error of the database.
         """
         yield from ()
 
@@ -255,7 +255,7 @@ class Database(ABC):
         return SystemClock().now()
 
     def noted(self) -> Iterator[tuple[Level, str]]:
-        """What `sealgate check` should tell of it. GatewayError STORE_UNAVAILABLE (retry)."""
+        """What `sealgate check` should report of it. GatewayError STORE_UNAVAILABLE (retry)."""
         yield "ok", self.name
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Group commit: what many threads want to write at the same moment costs one transaction and one fsync.
 
 The first that comes leads: it runs all that waits in one transaction, commits, and wakes those whose work it was; then
-the first of those who came meanwhile leads the next group. Nobody waits for company: alone, a write costs one commit.
+the first of those who came meanwhile leads the next group. A write never waits for others: alone, it costs one commit.
 """
 
 import sqlite3
@@ -73,13 +73,13 @@ _watching: list[Callable[[str], None]] = []
 
 
 def watch_errors(tell: Callable[[str], None]) -> None:
-    """From now on `tell` hears the kind of each error that the database gives; once in a process."""
+    """From now on calls `tell` with the kind of each database error; call it once in a process."""
     if tell not in _watching:
         _watching.append(tell)
 
 
 def store_error(error: Exception) -> GatewayError:
-    """What the database said, without the statement and its values: they may hold content."""
+    """The database's error, without the statement and its values: they may hold content."""
     cause = getattr(error, "orig", None) or error
     for tell in _watching:
         tell(type(cause).__name__)
@@ -99,7 +99,7 @@ def _concerns_all(error: Exception) -> bool:
 
 
 def _timed_out(error: Exception) -> bool:
-    """Whether PostgreSQL gave up a statement that took too long, most often behind somebody's lock."""
+    """Whether PostgreSQL gave up a statement that took too long, most often behind another transaction's lock."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _TIMEOUTS
 
 
@@ -117,7 +117,7 @@ class GroupCommit:
         self._before = _Before()
         self._lock = threading.Lock()  # over the two below
         self._waiting: deque[_Job[Any]] = deque()
-        self._led = False  # whether somebody leads
+        self._led = False  # whether a thread leads
         self.commits = 0
 
     def run(self, work: Callable[[Connection], T], alone: Sequence[str] = (), *, acts: bool = False) -> T:
@@ -212,7 +212,7 @@ class GroupCommit:
                 self._waiting[0].wake.release()
 
     def _settle(self, group: list[_Job[Any]]) -> None:
-        """All in one transaction; if one fails, each in its own, so that nobody pays for another's fault.
+        """All in one transaction; if one fails, each in its own, so that one fault fails no other write.
 
         Not so when the database went: it is unknown whether it has committed, and what is done twice may count twice.
         """
@@ -245,7 +245,7 @@ class GroupCommit:
         """Settles the jobs and returns None, or leaves them all as they are and returns why."""
         try:
             results = self._commit(group)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the caller whose work it was
+        except Exception as error:  # noqa: BLE001 - every error goes to the caller whose work it was
             return error
         for job, result in zip(group, results, strict=True):
             job.settle(result, None)

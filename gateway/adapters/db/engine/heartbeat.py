@@ -1,4 +1,4 @@
-"""A process's signs of life in the database of several nodes, and what it sees of the others' every other second.
+"""A process's heartbeats in the database of several nodes; it reads the others' every other second.
 
 A process that has claimed a message counts up a number in its own row of `node`. Each process that claims watches the
 others' numbers: one that does not change for `DEAD_S` of watching belongs to a process that is dead or cut off from the
@@ -6,10 +6,10 @@ database. No clock is compared with another machine's. A look that comes late, b
 one in time: the rest of the pause was not watched. A lost connection begins the watch again, so after a restart of the
 database no process is dead.
 
-The same connection holds the locks of whoever leads: of all nodes' jobs only one is at work.
+The same connection holds the locks of leaders: of all nodes' jobs only one is at work.
 
-Who was taken for dead and lives can write nothing more: each write of the journal checks the claim. So a mail whose
-`sending` was not written before is never sent by two.
+A process that was taken for dead and lives can write nothing more: each write of the journal checks the claim. So a
+mail whose `sending` was not written before is never sent by two.
 """
 
 import threading
@@ -33,7 +33,7 @@ FORGET_S: Final = 86_400  # rows of processes that ended long ago, with what the
 
 log = structlog.get_logger("sealgate.database")
 
-# What a kept look-up hangs on: what the bank said of single certificates, and what is known of revocations.
+# A kept look-up depends on the bank's trust in single certificates, and on the known revocations.
 _MARK: Final = """
 SELECT md5(string_agg(sha256 || trust, ',' ORDER BY sha256)), (SELECT value FROM counter WHERE name = 'revocation')
 FROM certificate WHERE trust IS NOT NULL"""
@@ -108,10 +108,10 @@ class Heartbeat:
         return leads
 
     def is_dead(self, name: str) -> bool | None:
-        """Whether this process shows no life. None: nothing can be known, or not yet.
+        """Whether this process has no heartbeats. None: unknown, or not yet known.
 
-        Whoever claims has shown life before. One that is not there although we have looked for it so long has ended
-        and said so, and could not give back what it had: the database was away just then.
+        Every owner of a claim has had heartbeats before. A process without a row after so long a watch has ended
+        regularly, and could not give back its claims: the database was unavailable just then.
         """
         with self._lock:
             found, watched_s = self._last_beats.get(name), self._watched_s
@@ -125,7 +125,7 @@ class Heartbeat:
             return True if watched_s - self._missed.setdefault(name, watched_s) >= DEAD_S else None
 
     def close(self) -> None:
-        """The row goes, so that nobody has to wait until it is old."""
+        """Deletes the row, so that no process waits until it is old."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join(BEAT_S)
@@ -146,7 +146,7 @@ class Heartbeat:
                 with self._talking:
                     self._beat(beats=self._beats)
                 self._work()
-            except Exception as error:  # noqa: BLE001 - whatever it is: a process without signs of life is dead to all
+            except Exception as error:  # noqa: BLE001 - any error: a process without heartbeats counts as dead
                 self._lost(error)
             if self._ended.wait(BEAT_S):
                 return
@@ -173,7 +173,7 @@ class Heartbeat:
             if beats:
                 self._connection.execute(_BEAT, {"name": str(owner.here())})
                 self._watch(self._connection.execute(_OTHERS).fetchall())
-        except Exception:  # also of the file with the password, which somebody may be writing again
+        except Exception:  # also of the file with the password, which another program may be writing
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None

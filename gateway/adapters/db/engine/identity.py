@@ -69,7 +69,7 @@ def record_id(path: Path, identity: str) -> None:
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
-            os.fchmod(descriptor, 0o644)  # whatever the umask: the service reads it as another user
+            os.fchmod(descriptor, 0o644)  # independent of the umask: the service reads it as another user
             os.write(descriptor, f"{identity}\n".encode())
             os.fsync(descriptor)
         finally:

@@ -5,10 +5,10 @@ Why that is safe:
 - only statements that say so (`AGAIN`) are kept: who has which certificate. Never a claim, a quota, the journal
 - absence is not kept: it is the one answer that may let a mail leave in clear
 - an answer is at most KEPT_S old, since the database itself gave it
-- distrust and revocations are watched (`pulse.py`): whenever either changes, everything kept is dropped, and what
-  was not looked at for KEPT_S is not believed either. While the whole database is away nobody can say a distrust in
-  it, so none is missed but of the last two seconds. Only a node that is cut off from a database that lives can miss
-  one, for KEPT_S at most
+- distrust and revocations are watched (`heartbeat.py`): whenever either changes, everything kept is dropped, and an
+  answer whose marks were not checked for KEPT_S is not used either. While the whole database is away no distrust can be
+  written to it, so none is missed but of the last two seconds. Only a node that is cut off from a database that lives
+  can miss one, for KEPT_S at most
 """
 
 import threading
@@ -35,7 +35,7 @@ class Kept:
         self._marked_at = float("-inf")
 
     def put(self, key: Hashable, rows: Rows) -> None:
-        """What the database has just said."""
+        """Keeps the database's latest answer."""
         with self._lock:
             self._answers[key] = (self._clock(), rows)
             self._answers.move_to_end(key)
@@ -43,12 +43,12 @@ class Kept:
                 self._answers.popitem(last=False)
 
     def drop(self, key: Hashable) -> None:
-        """What was said before counts no more."""
+        """Drops the kept answer."""
         with self._lock:
             self._answers.pop(key, None)
 
     def get(self, key: Hashable) -> Rows | None:
-        """What it said at most KEPT_S ago; None where nothing so young is known."""
+        """The answer of at most KEPT_S ago; None without one."""
         with self._lock:
             found, now = self._answers.get(key), self._clock()
             if found is None or now - min(found[0], self._marked_at) > KEPT_S:
@@ -56,7 +56,7 @@ class Kept:
             return found[1]
 
     def observe(self, mark: object) -> None:
-        """What the answers hang on, as it is now: another than before, and nothing that was said before counts."""
+        """The present mark that the answers depend on; if it has changed, all kept answers are dropped."""
         with self._lock:
             if mark != self._mark:
                 self._answers.clear()

@@ -251,7 +251,7 @@ class PostgresDatabase(Database):
         return self._time.now()
 
     def noted(self) -> Iterator[tuple[Level, str]]:
-        """See Database. Version, TLS, and whether the server keeps what it said it has written."""
+        """See Database. Version, TLS, and whether the server keeps the writes that it confirms."""
         with self.read() as connection:
             found = connection.exec_driver_sql(_ASKED).mappings().one()
         words = [f"{self.name}: version {found['version']}", found["tls"] or "no TLS"]
@@ -283,11 +283,11 @@ class PostgresDatabase(Database):
 
 
 def _no_answer(error: SQLAlchemyError) -> bool:
-    """Whether nobody answered, as against an answer that we cannot use."""
+    """Whether there was no answer, as opposed to an unusable one."""
     cause = getattr(error, "orig", None)
     return isinstance(cause, psycopg.OperationalError) or isinstance(error, TimeoutError)
 
 
 def display_name(settings: Postgresql) -> str:
-    """As people are told which database it is."""
+    """The database's name in messages."""
     return f"PostgreSQL {settings.name} on {settings.host}:{settings.port}"

@@ -81,7 +81,7 @@ def _created(where: Path | Postgresql, id_file: Path, fill: Fill | None) -> Data
             identity.write_id(connection, new)
             if fill is not None:
                 fill(connection)
-            # Before the commit: whatever ends this process now, the settings never mean a database half made.
+            # Before the commit: if this process ends now, the settings never name a database half made.
             identity.record_id(id_file, new)
         database.expect(new)
     except (SQLAlchemyError, GatewayError) as error:
@@ -145,7 +145,7 @@ def adopt_database(where: Path | Postgresql, id_file: Path) -> str:
 
 
 def connected(where: Path | Postgresql, *, may_be_empty: bool = False) -> Database:
-    """The database with whatever tables and id it has. What PostgreSQL needs is imported only where it is used.
+    """The database with its present tables and id. Modules for PostgreSQL are imported only where they are used.
 
     `may_be_empty`: it is to be created; until `expect` this process is not a user of it.
     GatewayError STORE_MISSING (retry) for a SQLite file that is not there, or is empty unless `may_be_empty`.

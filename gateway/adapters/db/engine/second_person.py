@@ -1,6 +1,6 @@
 """Demands a second person's approval in the transaction of the act.
 
-The rule in force is in the database, and the settings can only add to it: whoever edits the settings and restarts does
+The rule in force is in the database, and the settings can only add to it: editing the settings and restarting does
 not relax it. Root can: root can also change the database (docs/four-eyes.md).
 """
 
@@ -84,7 +84,7 @@ class SecondPerson:
     def _approved(self, connection: Connection, act: Act, rule: FourEyesRule, actor: Actor, at: datetime) -> Any:
         statement = select(approval).where(_p.digest == digest_of(act), _p.state == "approved",
                                            _p.expires_at > micros(at)).order_by(_p.number).limit(1)
-        if act.name not in {IN_FORCE, CHANGE}:  # those are put in force by processes, whoever requested them
+        if act.name not in {IN_FORCE, CHANGE}:  # processes put those in force, not the requester
             person = rule.persons.get(actor.name, "") if actor.kind == "user" else ""  # a client may have the same name
             statement = statement.where(_p.requester == person)
         return connection.execute(statement).first()

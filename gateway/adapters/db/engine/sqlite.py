@@ -2,7 +2,7 @@
 
 - WAL: readers never wait for the writer. A second engine for readers, or every SELECT would take the write lock.
 - BEGIN IMMEDIATE: a transaction that will write takes the lock at once, so it never fails half-way as "locked".
-- synchronous=FULL for the writer: in WAL mode only FULL makes a commit durable, and "durable" stands before each 250.
+- synchronous=FULL for the writer: in WAL mode only FULL makes a commit durable, and each 250 requires a durable one.
 - A file that was replaced, removed or restored while it was open is noticed by its inode, before each use and after
   each commit: connections to the old file would go on to answer and to write into nothing (`place.py`).
 A database of several nodes is PostgreSQL's: `postgresql.py`.
@@ -30,7 +30,7 @@ from gateway.adapters.db.engine.urgent import Urgent
 from gateway.errors import GatewayError, Reason
 
 BUSY_TIMEOUT_MS = 5_000  # how long a writer waits for another process's commit; one takes about a millisecond
-# SQLite's own way of waiting sleeps longer and longer, up to 100 ms: a code would stand behind ten mails of a run.
+# SQLite's own way of waiting sleeps longer and longer, up to 100 ms: a code would wait behind ten mails of a run.
 BUSY_LOOK_S = 0.001
 READERS_KEPT_MAX = 16  # idle connections for look-ups; more are opened when needed, and closed afterwards
 READER_CACHE_KIB = 8_192  # per connection, so that memory stays flat however large the store grows
@@ -283,7 +283,7 @@ class SqliteDatabase(Database):
 
 @dataclass(frozen=True, slots=True)
 class _Insertion:
-    """An INSERT for the driver: `columns` in the order of its marks, each with what makes a driver's value of ours."""
+    """An INSERT for the driver: `columns` in the order of its marks, each with its conversion to the driver's value."""
 
     text: str
     columns: tuple[tuple[str, Callable[[Any], Any] | None], ...]
@@ -300,7 +300,7 @@ class _Insertion:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """An UPDATE for the driver: its marks in their order, each with what makes a driver's value of ours.
+    """An UPDATE for the driver: its marks in their order, each with its conversion to the driver's value.
 
     `fixed`: what the statement itself says. No lists (`in_`): those are spelt out when it is executed.
     """

@@ -2,7 +2,7 @@
 
 A process keeps reading and writing a file that was removed or replaced; its answers are then those of a database that
 is no more. `Place` compares inodes (a `stat`, 2 microseconds). `Users` is a lock that each process shares for as long
-as it has the database open; whoever replaces the database asks for it alone.
+as it has the database open; the process that replaces the database takes it alone.
 """
 
 import fcntl

@@ -22,7 +22,7 @@ def strip_brackets(message_id: str) -> str:
 
 
 def queue_id(reply: str | None) -> str | None:
-    """The name under which the next hop queued a mail, out of its reply to the final dot; None if it tells none.
+    """The name under which the next hop queued a mail, from its reply to the final dot; None if it names none.
 
     Postfix: '250 2.0.0 Ok: queued as 4XyZ'; Exim: '250 OK id=1abcde-…'; Sendmail: '250 2.0.0 4AB Message accepted
     for delivery'. Of Exchange's '<id> [InternalId=…] Queued mail for delivery' the InternalId.

@@ -1,6 +1,6 @@
 """Codes go first: while one is in work, writers that can wait begin no transaction in the same SQLite file.
 
-SQLite's write lock belongs to the process that asks at the right moment, so a code would stand behind the commits of a
+SQLite's write lock belongs to the process that asks at the right moment, so a code would wait behind the commits of a
 run of statements and of the relay again and again. Processes with a code in work share a lock on a file; the others
 look at it before each transaction, and wait for it, but never long: a code takes some milliseconds.
 """

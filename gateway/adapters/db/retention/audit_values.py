@@ -1,6 +1,7 @@
 """Personal values of old audit records. The records stay: they have a commitment to each value."""
 
 from collections.abc import Sequence
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
@@ -28,7 +29,8 @@ class OldAuditValues:
         values: dict[int, list[str]] = {}
         for row in connection.execute(select(_v.number, _v.value).where(_v.number.in_([one.number for one in rows]))):
             values.setdefault(row.number, []).append(row.value)
-        return [Candidate(row.number, (row.number,), _words(row, values.get(row.number, []))) for row in rows]
+        return [Candidate(row.number, (row.number,), cache(partial(_words, row, values.get(row.number, []))))
+                for row in rows]
 
     def delete(self, connection: Connection, keys: Sequence[int | str]) -> int:
         """See OldRecords. The number of values."""

@@ -1,6 +1,6 @@
 """What each kind of record says of its old rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,11 +12,14 @@ from gateway.ports.retention import Place
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A record that is old enough. `key`: by which it is deleted; `place`: in the order of deletion."""
+    """A record that is old enough. `key`: by which it is deleted; `place`: in the order of deletion.
+
+    `words`: what the record says. Asked only if there are holds: it costs half a millisecond of a mail's evidence.
+    """
 
     key: int | str
     place: Place
-    words: RecordWords
+    words: Callable[[], RecordWords]
 
 
 class OldRecords(Protocol):

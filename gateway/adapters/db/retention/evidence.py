@@ -1,6 +1,7 @@
 """Old evidence records."""
 
 from collections.abc import Sequence
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import Connection, delete, or_, select
@@ -24,7 +25,7 @@ class OldEvidence:
             at, number = after
             query = query.where(or_(_c.at > at, (_c.at == at) & (_c.id > number)))
         found = connection.execute(query.order_by(_c.at, _c.id).limit(limit))
-        return [Candidate(row.id, (row.at, row.id), _words(row)) for row in found]
+        return [Candidate(row.id, (row.at, row.id), cache(partial(_words, row))) for row in found]
 
     def delete(self, connection: Connection, keys: Sequence[int | str]) -> int:
         """See OldRecords."""

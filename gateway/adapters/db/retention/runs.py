@@ -1,7 +1,8 @@
 """Ended runs of statements: first their items, a few at a time, then the run itself if no item is left."""
 
 from collections.abc import Sequence
-from typing import Final
+from functools import cache, partial
+from typing import Any, Final
 
 from sqlalchemy import Connection, delete, or_, select
 
@@ -34,12 +35,10 @@ class OldRuns:
             select(_i.id, _i.customer, _i.queue_id, _i.at)
             .where(_i.run == run.id, _i.id > (item if after and run.id == after[1] else 0)).order_by(_i.id)
             .limit(limit)).all()
-        found = [Candidate(row.id, (run.ended_at, run.id, row.id), RecordWords(
-            moment(row.at), frozenset(words_of([run.id, f"{run.id}-{row.id}", row.queue_id or ""])),
-            frozenset([row.customer]), has_message=False)) for row in items]
+        found = [Candidate(row.id, (run.ended_at, run.id, row.id), cache(partial(_words_of_item, run.id, row)))
+                 for row in items]
         if len(found) < limit:
-            found.append(Candidate(run.id, (run.ended_at, run.id, _AFTER_ITEMS), RecordWords(
-                moment(run.ended_at), frozenset(words_of([run.id, run.name])), has_message=False)))
+            found.append(Candidate(run.id, (run.ended_at, run.id, _AFTER_ITEMS), cache(partial(_words_of_run, run))))
         return found
 
     def delete(self, connection: Connection, keys: Sequence[int | str]) -> int:
@@ -51,3 +50,12 @@ class OldRuns:
                 connection.execute(delete(statement_chunk).where(_c.run == run))
                 count += connection.execute(delete(statement_run).where(_r.id == run)).rowcount
         return count
+
+
+def _words_of_item(run: str, row: Any) -> RecordWords:
+    return RecordWords(moment(row.at), frozenset(words_of([run, f"{run}-{row.id}", row.queue_id or ""])),
+                       frozenset([row.customer]), has_message=False)
+
+
+def _words_of_run(run: Any) -> RecordWords:
+    return RecordWords(moment(run.ended_at), frozenset(words_of([run.id, run.name])), has_message=False)

@@ -1,6 +1,6 @@
 """Tables: one-time codes. See tables.py for the conventions.
 
-Neither a code nor what is paid to whom stands here: `digest` is keyed, and code and digest hang on a secret that no
+The tables hold neither a code nor its transaction: `digest` is keyed, and code and digest hang on a secret that no
 database holds.
 """
 
@@ -28,11 +28,11 @@ code = Table(
     CheckConstraint("digits BETWEEN 6 AND 10", name="digits"),
     sqlite_with_rowid=False,
 )
-# One live code of a client for each customer and purpose, whoever races whom.
+# One live code of a client for each customer and purpose, also under concurrent requests.
 Index("uq_code_live", code.c.client, code.c.customer, code.c.purpose, unique=True,
       sqlite_where=code.c.state == "live", postgresql_where=code.c.state == "live")
 
-# Each mail with a code. Customer and client stand here as well: the limits count by them.
+# Each mail with a code. Customer and client are here as well: the limits count by them.
 code_mail = Table(
     "code_mail", metadata,
     Column("code_id", Text, ForeignKey("code.code_id", ondelete="CASCADE"), primary_key=True),

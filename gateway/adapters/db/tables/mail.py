@@ -24,7 +24,7 @@ from sqlalchemy import (
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-# Names of constraints are fixed, so that later migrations can speak of them.
+# Names of constraints are fixed, so that later migrations can name them.
 metadata = MetaData(naming_convention={
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -45,7 +45,7 @@ def moment(value: int) -> datetime:
 
 
 def _row_id() -> Column[int]:
-    """A growing number; SQLite grows only an INTEGER by itself."""
+    """A growing number; SQLite increments only an INTEGER automatically."""
     return Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
 
 
@@ -81,7 +81,7 @@ certificate = Table(
     Column("profile", Text),
     Column("added_at", BigInteger, nullable=False),
     Column("trust", Text),
-    Column("capabilities_at", BigInteger),  # when the mail was signed that told them
+    Column("capabilities_at", BigInteger),  # when the mail was signed that announced them
     Column("trust_for", JSON),  # of a trusted issuer: the purposes for which it is an anchor
     CheckConstraint("key_origin IN ('unknown', 'bank', 'customer', 'token')", name="key_origin"),
     CheckConstraint("profile IS NULL OR profile IN ('cbc', 'gcm')", name="profile"),
@@ -101,7 +101,7 @@ certificate_address = Table(
     sqlite_with_rowid=False,
 )
 
-# Who works on a message now. `owner` tells process and machine (see journal.py), `token` the one claim.
+# Who works on a message now. `owner` names process and machine (see journal.py), `token` the one claim.
 journal_claim = Table(
     "journal_claim", metadata,
     Column("message_key", Text, primary_key=True),
@@ -179,7 +179,7 @@ counter = Table(
 # pki.revocation.entries).
 revocation_list = Table(
     "revocation_list", metadata,
-    Column("authority", Text, primary_key=True),  # whose certificates it speaks of
+    Column("authority", Text, primary_key=True),  # whose certificates it covers
     Column("scope", Text, primary_key=True),  # '' = all of them
     Column("kind", Text, primary_key=True),
     Column("url", Text, nullable=False),
@@ -236,7 +236,7 @@ unknown_authority = Table(
     Column("last_at", BigInteger, nullable=False),
     Column("count", BigInteger, nullable=False),
     Column("told_at", BigInteger),
-    Column("ignored_at", BigInteger),  # when it was decided to hear no more of it
+    Column("ignored_at", BigInteger),  # when the administrator decided to ignore it
 )
 
 # Processes of several nodes that show life: who works on what is distinguished from who has died (see pulse.py).

@@ -26,7 +26,7 @@ statement_run = Table(
     CheckConstraint("state IN ('new', 'planning', 'running', 'paused', 'done', 'cancelled', 'stopped')", name="state"),
 )
 
-# Rows that follow each other; whoever works on them is `owner`, by the one claim `token`. due_at NULL: all settled.
+# Rows that follow each other. `owner` is the process at work on them, by the claim `token`. due_at NULL: all settled.
 # attempts NULL: no process died at work on them. Else `item` is the one in work, or NULL, and `attempts` says how often
 # in a row work on it began without coming to its end.
 statement_chunk = Table(
@@ -45,7 +45,7 @@ statement_chunk = Table(
 )
 
 # One mail. No account is in it: `series` is a MAC over customer, account and period. `version` NULL: this item does not
-# stand in the way of another run that sends the same statement (refused, repeated, bounced).
+# prevent another run that sends the same statement (refused, repeated, bounced).
 statement_item = Table(
     "statement_item", metadata,
     _row_id(),

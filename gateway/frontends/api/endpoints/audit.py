@@ -1,5 +1,6 @@
 """`/v1/audit`: records of the audit log, for a SIEM and for auditors (scope `audit`). docs/audit.md has their form."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Annotated, Any, Final, Literal
@@ -18,6 +19,7 @@ from gateway.ports.audit import AuditLog, AuditQuery
 from gateway.ports.place import Place
 
 SEARCHING_MAX: Final = 2
+NUMBER_MAX: Final = 10 ** 15
 
 
 class Actor(BaseModel):
@@ -66,7 +68,7 @@ class Record(BaseModel):
 
 
 class Records(Page[Record]):
-    """The latest first; after a number, the oldest first."""
+    """Some of the audit log."""
 
 
 def router(current: Current) -> APIRouter:
@@ -86,9 +88,6 @@ def router(current: Current) -> APIRouter:
         log: Annotated[AuditLog, Depends(log)],
         limit: Limit = LIMIT,
         cursor: Cursor = None,
-        after: Annotated[int | None, Query(ge=0, le=10 ** 15, description="Records after this number, the oldest "
-                                           "first: for a copy that is kept complete. The other conditions do not "
-                                           "count then")] = None,
         actor: Annotated[str, Query(max_length=256, description="A user, client or program")] = "",
         act: Annotated[str, Query(pattern=WORD, description="hold.release, or hold for all")] = "",
         object: Annotated[str, Query(max_length=256, description="An id, or its first eight characters")] = "",  # noqa: A002
@@ -97,15 +96,30 @@ def router(current: Current) -> APIRouter:
         since: Annotated[Moment | None, Query(description="This time or later")] = None,
         until: Annotated[Moment | None, Query(description="Before this time")] = None,
     ) -> Records:
+        """The latest first."""
+        place = place_of(cursor)
+        query = AuditQuery(actor, act, object, of_client, result or "", since, until)
+        with searching:
+            found = log.entries(query, before=None if place is None else place.number)
+            return _page(found, limit)
+
+    @routes.get("/audit/export", operation_id="export_audit", summary="Copy the audit log", dependencies=[client],
+                response_model_exclude_unset=True)
+    def export_audit(
+        log: Annotated[AuditLog, Depends(log)],
+        after: Annotated[int, Query(ge=0, le=NUMBER_MAX, description="The last record that the copy has")] = 0,
+        limit: Limit = LIMIT,
+        cursor: Cursor = None,
+    ) -> Records:
+        """All records after a number, the oldest first, for a copy that is kept complete."""
         place = place_of(cursor)
         with searching:
-            if after is not None:
-                found = log.all_after(after if place is None else place.number)
-            else:
-                query = AuditQuery(actor, act, object, of_client, result or "", since, until)
-                found = log.entries(query, before=None if place is None else place.number)
-            page = list(islice(found, limit))
-        last = Place(0, page[-1].record.number) if len(page) == limit else None
-        return Records(items=list(map(Record.of, page)), next=cursor_of(last))
+            return _page(log.all_after(after if place is None else max(after, place.number)), limit)
 
     return routes
+
+
+def _page(found: Iterator[AuditEntry], limit: int) -> Records:
+    page = list(islice(found, limit))
+    last = Place(0, page[-1].record.number) if len(page) == limit else None
+    return Records(items=list(map(Record.of, page)), next=cursor_of(last))

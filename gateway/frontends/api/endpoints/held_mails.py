@@ -55,7 +55,7 @@ class HeldMails(Page[HeldMail]):
 
 
 class Recipient(BaseModel):
-    """What became of a released mail for one recipient."""
+    """The result of a released mail for one recipient."""
 
     address: str
     outcome: Settled

@@ -35,7 +35,7 @@ _EXAMPLE: Final = {
     "version": 1, "name": "Statements of October 2026", "period": "2026-10",
     "source": {"csv": "2026-10/customers.csv"}, "columns": {"document": "file"},
     "documents": {"directory": "2026-10/pdf"}}
-# What is wrong with a run, in words for whoever asked for it; they quote the run and no file of the gateway.
+# Faults of a run, in words for the client; they quote the run and no file of the gateway.
 _OF_THE_RUN: Final = frozenset({Reason.CONFIG_INVALID, Reason.USAGE, Reason.PDF_NOT_MADE})
 _LINES_MAX: Final = 20
 _AT_MAX: Final = 250_000_000_000_000_000  # microseconds since 1970: a time that Python has
@@ -89,7 +89,7 @@ def router(current: Current) -> APIRouter:
                                                        "parameters": [key_parameter(required=True)]})
     def begin(request: Request, client: Annotated[str, client],
               body: Annotated[Body[RunOrder], Depends(body_of(RunOrder))]) -> Response:
-        """It is taken, and begins by itself once its pre-flight is good. One statement is sent once, whichever run."""
+        """Accepts a run, which begins once its pre-flight is good. One statement is sent once, over all runs."""
         runs, asked = desk(), body.value.root
         run_id = current.service.mac(f"run\0{client}\0{key_of(request)}".encode())[:16]
 

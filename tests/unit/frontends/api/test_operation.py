@@ -138,13 +138,13 @@ def test_the_audit_log_both_ways(api: BankApi, portal: Asked) -> None:
     assert second["items"][0]["values"]["object"]["value"] == "10001"
     numbers, cursor = [], ""
     while True:
-        page = portal.ask("GET", f"/v1/audit?after=1&limit=3{cursor}").json
+        page = portal.ask("GET", f"/v1/audit/export?after=1&limit=3{cursor}").json
         numbers += [one["number"] for one in page["items"]]
         if page["next"] is None:
             break
         cursor = f"&cursor={page['next']}"
     assert numbers == list(range(2, api.context.gateway.store.audit.size() + 1))
-    exported = json.loads(portal.ask("GET", "/v1/audit?after=0&limit=1").body)["items"][0]
+    exported = json.loads(portal.ask("GET", "/v1/audit/export?limit=1").body)["items"][0]
     assert set(exported) >= {"v", "number", "at", "act", "result", "actor", "object", "details", "personal", "values"}
 
 
@@ -158,7 +158,8 @@ def test_the_status(portal: Asked) -> None:
 
 @pytest.mark.parametrize(("method", "path"), [
     ("GET", "/v1/held-mails"), ("GET", "/v1/held-mails/000000000000"), ("POST", "/v1/held-mails/000000000000/release"),
-    ("POST", "/v1/held-mails/000000000000/reject"), ("GET", "/v1/audit"), ("GET", "/v1/status")])
+    ("POST", "/v1/held-mails/000000000000/reject"), ("GET", "/v1/audit"),
+    ("GET", "/v1/audit/export"), ("GET", "/v1/status")])
 def test_only_with_the_scope(api: BankApi, method: str, path: str) -> None:
     refused(api.system("core-banking").ask(method, path, if_match="*"), 403, "partner.not_permitted")
     refused(Asked(api.system().app).ask(method, path, if_match="*"), 401, "partner.unknown")
