@@ -119,7 +119,7 @@ def test_what_ends_soon_is_told(room: Room) -> None:
     far.close()
     (mail,) = room.hop.mails
     assert b"IMPORTANT" not in mail.partition(b"\r\n\r\n")[0]
-    assert b"key that signs otp" in mail
+    assert b"signing key otp" in mail
 
 
 def test_lists_of_known_issuers_are_wanted_before_a_mail_needs_them(room: Room) -> None:

@@ -211,7 +211,7 @@ class Guarded:
             return question, False
         resting = self._failures >= self._settings.failures_max
         if resting and (self._probing or self._now() < self._rests_until):
-            raise self._unavailable("is left alone for a while after failures")
+            raise self._unavailable("failed repeatedly and is not asked for a while")
         question = self._asked[key] = _Question(
             time.monotonic() + self._settings.deadline_s, probe=resting, share=self._share(_owner(key)))
         self._probing = self._probing or resting

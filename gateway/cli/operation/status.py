@@ -55,7 +55,7 @@ def _lines(read: Status) -> Iterator[tuple[str, Text]]:
                                         f"  {check.detail}" if check.detail else "")
     yield "Processes", Text(_processes(read.processes))
     if read.not_asked:
-        yield "Processes", Text(f"not asked, after repeated failures: {', '.join(read.not_asked)}", "yellow")
+        yield "Processes", Text(f"circuit breaker open: {', '.join(read.not_asked)}", "yellow")
     yield "Mail", Text(f"last hour: {_counted(read.hour)}")
     yield "Mail", Text(f"last day: {_counted(read.day)}")
     if read.numbers is not None:

@@ -63,7 +63,7 @@ class StatusShown(BaseModel):
     day: dict[Settled, int] | None = Field(description="Recipients of the last day, by outcome")
     numbers: NumbersShown | None
     processes: dict[str, int] | None = Field(description="By kind, how many accept mail; needs the section `metrics`")
-    not_asked: list[str] | None = Field(description="Directories and stampers that are left alone after failures")
+    not_asked: list[str] | None = Field(description="Directories and stampers with an open circuit breaker")
     expiring: list[ExpiryShown]
     disks: list[DiskShown]
     last_backup: datetime | None = Field(None, description="null: the audit log has none")
