@@ -19,7 +19,6 @@ from gateway.errors import GatewayError, Reason
 from gateway.ports.administration import NewCertificate
 from gateway.settings import load
 from tests.support.process import new_bank
-from tests.support.returned import NO_LIMITS, row
 from tests.support.revocable import Revocable, now
 from tests.support.smtp import Hop
 from tests.support.web import WebServer
@@ -135,15 +134,3 @@ def test_lists_of_known_issuers_are_wanted_before_a_mail_needs_them(room: Room) 
 
 def test_held_mail_is_looked_at_only_where_there_is_some(room: Room) -> None:
     assert room.context.held() is None
-
-
-def test_codes_are_forgotten_after_their_days(room: Room) -> None:
-    """The setting says 90; the jobs of a day before keep them."""
-    at = room.noon
-    code = row("ab" * 12, "10001", at, at + timedelta(minutes=5))
-    assert room.context.store.codes.issue(code, NO_LIMITS) is None
-    for days, left in ((89.9, 1), (90.1, 0)):
-        later = room.later(days)
-        later.codes()
-        assert len(later.store.codes.of_customer("10001", 9)) == left
-        later.close()

@@ -101,7 +101,7 @@ class HttpStamper:
         try:
             # 1. left alone
             if not self._pause.enter():
-                raise self._unavailable(f"it failed {FAILURES_MAX} times in a row, so it is not asked for {PAUSE_S:.0f} s")
+                raise self._unavailable(f"it failed {FAILURES_MAX} times in a row and is not asked for {PAUSE_S:.0f} s")
             try:
                 token = self._token(digest, digest_name)
             except GatewayError as error:
