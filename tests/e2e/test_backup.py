@@ -97,7 +97,7 @@ def test_the_state_moves_to_another_kind_of_database_while_mail_flows(kind, othe
         new = bank_on(other, tmp_path / "new", sink.port)
         if other == "sqlite":
             load(new.config).database.unlink()
-        assert "compare them" in sealgate(new, "restore", saved, "--into", tmp_path / "aside")
+        assert "Compare them" in sealgate(new, "restore", saved, "--into", tmp_path / "aside")
         (held,) = json.loads(sealgate(new, "hold", "list", "--json"))
         assert "held@bank.example" not in message_ids(sink.mails)
         assert sealgate(new, "trace", "<before@bank.example>").count("anna@customer.example")

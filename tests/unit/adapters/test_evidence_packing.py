@@ -5,7 +5,7 @@ import json
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.adapters.db import evidence_packing
@@ -56,6 +56,7 @@ def test_the_text_is_compact_json() -> None:
     assert text_of(pack(STATEMENT)) == json.dumps(STATEMENT, separators=(",", ":")).encode()
 
 
+@settings(max_examples=30)
 @given(st.dictionaries(st.text(), st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.just("half a character: \udce9"), st.lists)))
 def test_every_record_is_read_back(values) -> None:

@@ -55,7 +55,7 @@ def test_it_says_everything_and_where_from() -> None:
     assert (read["to"], read["from"], read["auto-submitted"]) == (
         "admin@bank.example", "Example Bank <postmaster@bank.example>", "auto-generated")
     for word in ("CN=Some CA", "CN=Some Root", "eve@some.example", "ab" * 32, "7 times", "sealgate cert unknown",
-                 "EXPIRED", "in 3 days", "key that signs otp: CN=Demo Bank otp", "TLS of a listener inbound",
+                 "EXPIRED", "in 3 days", "signing key otp: CN=Demo Bank otp", "TLS of a listener inbound",
                  "http://ca.test/a.crl", "5 failures", "never fetched", "answers 503", "sealgate revocation refresh"):
         assert word in text, word
 
