@@ -47,13 +47,22 @@ def read(text: str, path: Path) -> Settings:
     problems = [document.problem(at, what, remedy) for at, what, remedy in findings(settings)]
     if problems:
         raise strictyaml.YamlProblems(problems)
-    return _absolute(settings, path.absolute().parent)
+    return _with_state(_absolute(settings, path.absolute().parent), settings)
 
 
 def _absolute(section: AnySection, base: Path) -> AnySection:
     """The same values with every relative path resolved against `base`."""
     changed = {name: _resolved(getattr(section, name), base) for name in type(section).model_fields}
     return section.model_copy(update=changed)
+
+
+def _with_state(settings: Settings, given: Settings) -> Settings:
+    """Results of runs are beside the database where no directory is given: the service cannot write elsewhere."""
+    own = given.statements
+    if own is None or settings.statements is None or "reports" in own.model_fields_set:
+        return settings
+    reports = settings.database.parent / own.reports
+    return settings.model_copy(update={"statements": settings.statements.model_copy(update={"reports": reports})})
 
 
 def _resolved(value: Any, base: Path) -> Any:

@@ -65,6 +65,9 @@ def create(config: Path, state: Path | None, answers: Answers) -> Created:
 
 
 def _refuse_existing(config: Path, home: Path, state: Path | None) -> None:
+    if state is not None and not state.is_dir():
+        raise GatewayError(Reason.USAGE, f"--state: {state} does not exist. Create it for the gateway's user, such as "
+                           f"`install -d -m 700 -o sealgate -g sealgate {state}`")
     files = [config, home / "database.id", home / "backup.secret", *_beside((state or home) / DATABASE)]
     there = [path for path in files if path.exists()]
     there += [path for name, _ in _DIRECTORIES for path in _children(home / name) if not path.is_dir()]
@@ -90,6 +93,7 @@ class _Making:
         for path, mode in ((self.home, 0o755), *((self.home / name, mode) for name, mode in _DIRECTORIES)):
             if not path.exists():
                 path.mkdir(mode=mode, parents=True)
+                path.chmod(mode)  # whatever the umask is
                 self._directories.append(path)
         draft = read(settings_text(self.answers, state, chain=False), config)
         chain = self._keys(draft)
@@ -113,6 +117,7 @@ class _Making:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         self.created.files.append(path)
         with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)  # a umask of 027 would keep the gateway's user from its settings
             file.write(octets)
 
     def _keys(self, draft: Settings) -> bool:

@@ -110,6 +110,17 @@ def test_absolute_paths_stay(tmp_path: Path) -> None:
     assert loaded.database == Path("/var/lib/sealgate/s.db")
 
 
+def test_results_of_runs_are_beside_the_database(tmp_path: Path) -> None:
+    """The service of systemd can write nowhere else (ProtectSystem=strict, StateDirectory)."""
+    section = "statements: {from: s@bank.example, secret_file: keys/s, client: core-banking, REPORTS}\n"
+    state = SMALL + "database: /var/lib/sealgate/s.db\nclients: [{name: core-banking, networks: [127.0.0.1/32]}]\n"
+    for given, expected in (("language: en", "/var/lib/sealgate/reports"), ("reports: r", f"{tmp_path}/r"),
+                            ("reports: /srv/r", "/srv/r")):
+        loaded = settings.read(state + section.replace("REPORTS", given), tmp_path / "sealgate.yaml")
+        assert loaded.statements is not None
+        assert loaded.statements.reports == Path(expected)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(GatewayError, match=r"nothing\.yaml: No such file .*`sealgate --config FILE`") as caught:
         settings.load(tmp_path / "nothing.yaml")

@@ -20,7 +20,8 @@ class Statements(Section):
     templates: Path | None = Field(
         None, description="directory of the bank's templates; None = those of the distribution")
     sources: Path = Field(Path("statements"), description="directory; runs over HTTP can only name files below it")
-    reports: Path = Field(Path("reports"), description="directory of pre-flight results and reports")
+    reports: Path = Field(
+        Path("reports"), description="directory of pre-flight results and reports; the default is beside `database`")
     bounces: str = Field("", description="mailbox for bounces, such as bounces@bank.example; '' = none")
     postfix_log: Path | None = Field(None, description="Postfix's log, which has the delivery status of each mail")
     processes: int = Field(0, ge=0, le=64, description="per run; 0 = one per core")

@@ -5,6 +5,7 @@ Truth: `sealgate check`; openssl with the key and the roots that init wrote.
 
 import errno
 import json
+import os
 import re
 import stat
 from types import SimpleNamespace
@@ -42,6 +43,31 @@ def arguments(**changed):
 def findings():
     checked = run("check", "--json")
     return checked.code, json.loads(checked.out)
+
+
+def test_the_service_can_read_what_root_has_written_under_a_strict_umask(home, tmp_path) -> None:
+    """Hardened machines have 027 or 077; the gateway's user is not root."""
+    home.mkdir(mode=0o755)
+    (tmp_path / "state").mkdir(mode=0o700)
+    before = os.umask(0o077)
+    try:
+        made = run("init", *arguments(), "--state", tmp_path / "state")
+    finally:
+        os.umask(before)
+    assert made.code == 0, made.err
+    shared = [home / "sealgate.yaml", home / "database.id", *(home / "policies").iterdir(),
+              *(home / "trust").rglob("*.pem")]
+    assert {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in shared} == {path.name: "0o644" for path in shared}
+    directories = [home / "policies", home / "trust", *(path for path in (home / "trust").iterdir() if path.is_dir())]
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in directories} == {"0o755"}
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in (home / "keys").glob("*.key.pem")} == {"0o600"}
+
+
+def test_a_state_directory_that_is_missing_is_named(home, tmp_path) -> None:
+    made = run("init", *arguments(), "--state", tmp_path / "none")
+    assert made.code == 2
+    assert f"{tmp_path}/none does not exist" in made.err
+    assert not home.exists()
 
 
 def test_check_is_green_and_names_what_the_bank_must_still_get(home) -> None:
