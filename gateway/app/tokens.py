@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gateway.adapters.files.partner_tokens import end_former, make_token, read_digests
 from gateway.adapters.web.callback import webhook_secrets
-from gateway.errors import GatewayError, Reason
+from gateway.errors import GatewayError, Reason, file_error
 from gateway.settings import Settings
 from gateway.strictyaml import nearest
 
@@ -29,6 +29,8 @@ def unusable(settings: Settings) -> Iterator[tuple[str, GatewayError]]:
                     read(path)
             except GatewayError as error:
                 yield client.name, error
+            except OSError as error:  # a directory above it denies access
+                yield client.name, GatewayError(Reason.CONFIG_UNREADABLE, file_error(path, error))
 
 
 def _client_file(settings: Settings, name: str) -> Path:

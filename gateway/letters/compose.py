@@ -76,6 +76,7 @@ def _fields(letter: Letter, heading: Heading) -> list[bytes]:
 
 
 def _address(field: str, address: str, name: str) -> bytes:
+    name = " ".join(name.split())  # a line end would begin another field
     if not name:
         return f"{field}: {address}\r\n".encode()
     if name.isascii():

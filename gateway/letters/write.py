@@ -41,7 +41,7 @@ from gateway.letters.loader import LANGUAGE, TemplateLoader, parts
 SUBJECT_CHARACTERS_MAX: Final = 200
 _SUBJECT: Final = "Subject: "
 _LANGUAGE = re.compile(LANGUAGE)
-_MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
+_MONTH = re.compile(r"(?!0000)([0-9]{4})-(0[1-9]|1[0-2])")
 # What makes a reader's program fetch or run something. Only where it does: in tags and style sheets, not in a text such
 # as "URL (Pty) Ltd". Values are escaped, so no tag comes of them.
 _TAG: Final = r"""<(?:[^<>"']|"[^"]*"|'[^']*')*?"""

@@ -32,10 +32,10 @@ def load_trusted(paths: Iterable[Path]) -> tuple[Certificate, ...]:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    if not path.is_dir():
-        yield path
-        return
     try:
+        if not path.is_dir():
+            yield path
+            return
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS and file.is_file())
     except OSError as error:
         raise GatewayError(Reason.CONFIG_UNREADABLE, file_error(path, error)) from None

@@ -21,9 +21,16 @@ _MAY_BE_MISSING: Final = frozenset({"database", "archive_key", "archive_passphra
 def files(settings: Settings) -> Iterator[Finding]:
     """Checks every file of the settings: that it exists, and who may write it."""
     for about, name, path in _named(settings, ""):
-        if name not in _MAY_BE_MISSING and not path.exists():
-            yield Finding("error", about or name, f"{path}: No such file or directory. {_remedy(about, name, path)}")
-        elif path.exists() and not os.access(path, os.R_OK):
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            if name not in _MAY_BE_MISSING:
+                yield Finding("error", about or name,
+                              f"{path}: No such file or directory. {_remedy(about, name, path)}")
+            continue
+        except OSError:  # a directory above it denies access
+            pass
+        if not os.access(path, os.R_OK):
             yield Finding("error", about or name,
                           f"{path}: Permission denied. Give the gateway's user read access, or correct `{name}`")
     for client, error in unusable(settings):

@@ -3,9 +3,11 @@
 Truth: the demo's bank, spoilt.
 """
 
+import errno
 import json
 import os
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -178,3 +180,22 @@ def test_a_log_that_may_not_be_read(bank, monkeypatch) -> None:
     (told,) = check().errors
     assert told == {"level": "error", "about": "statements",
                     "text": f"{log}: Permission denied. Give the gateway's user read access, or correct `postfix_log`"}
+
+
+def test_directories_that_deny_access_are_named(bank, monkeypatch) -> None:
+    """As the gateway's user, to whom `keys/` of root is closed: a finding for each file, and no end by an exception."""
+    stat, access = Path.stat, os.access
+    closed = str(bank.home / "keys")
+
+    def denied(path, *arguments, **options):
+        if str(path).startswith(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "stat", denied)
+    monkeypatch.setattr(os, "access", lambda path, mode, **options: (
+        not str(path).startswith(closed) and access(path, mode, **options)))
+    found = check()
+    assert found.code == 1
+    denials = [one["text"] for one in found.errors if "Permission denied. Give the gateway's user" in one["text"]]
+    assert any("otp.key.pem" in text for text in denials)

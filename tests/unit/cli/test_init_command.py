@@ -57,7 +57,8 @@ def test_the_service_can_read_what_root_has_written_under_a_strict_umask(home, t
     assert made.code == 0, made.err
     shared = [home / "sealgate.yaml", home / "database.id", *(home / "policies").iterdir(),
               *(home / "trust").rglob("*.pem")]
-    assert {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in shared} == {path.name: "0o644" for path in shared}
+    assert {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in shared} == dict.fromkeys(
+        (path.name for path in shared), "0o644")
     directories = [home / "policies", home / "trust", *(path for path in (home / "trust").iterdir() if path.is_dir())]
     assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in directories} == {"0o755"}
     assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in (home / "keys").glob("*.key.pem")} == {"0o600"}
