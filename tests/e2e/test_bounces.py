@@ -170,6 +170,7 @@ def test_an_answer_without_proof_comes_back_to_its_writer(site: Site) -> None:
     queue_id = site.answer(about.plain())
     until(lambda: re.search(rf"{queue_id}: to=<codes@bank.example>.*status=bounced", site.maillog.read_text()), 30)
     until(lambda: any(b"Undelivered Mail" in one for one in site.internet.mails), 30)
+    until(lambda: any(b"without proof" in one or b"=?utf-8" in one.lower() for one in site.mailboxes.mails), 30)
     (alarm,) = [one for one in site.mailboxes.mails if b"without proof" in one or b"=?utf-8" in one.lower()]
     assert b"security@bank.example" in alarm
     assert site.status(about) is None
