@@ -24,8 +24,10 @@ def unusable(settings: Settings) -> Iterator[tuple[str, GatewayError]]:
     """The clients whose file of tokens or of webhook secrets is there and cannot be used, each with the reason."""
     for client in settings.clients:
         for path, read in ((client.token_file, read_digests), (client.callback_secret_file, webhook_secrets)):
+            if path is None:
+                continue
             try:
-                if path is not None and path.exists():
+                if path.exists():
                     read(path)
             except GatewayError as error:
                 yield client.name, error
