@@ -93,7 +93,7 @@ class _Making:
         for path, mode in ((self.home, 0o755), *((self.home / name, mode) for name, mode in _DIRECTORIES)):
             if not path.exists():
                 path.mkdir(mode=mode, parents=True)
-                path.chmod(mode)  # whatever the umask is
+                path.chmod(mode)  # independent of the umask
                 self._directories.append(path)
         draft = read(settings_text(self.answers, state, chain=False), config)
         chain = self._keys(draft)
