@@ -208,17 +208,19 @@ def _confirm(question: str) -> None:
 def _each(hold_ids: Sequence[str], act: Callable[[str], T]) -> tuple[list[T], int]:
     """What was done, and the exit code for the failures; each of them is reported. One mail's failure stops no other.
 
-    Where nothing would succeed, since the store or a key is missing, the first failure ends the command.
+    Where nothing more would succeed, since the store or a key is missing, the rest is not tried.
     """
     done, code = list[T](), 0
     for hold_id in (hold_ids if len(hold_ids) == 1 else listing.followed(hold_ids, "mails", len(hold_ids))):
         try:
             done.append(act(hold_id))
         except GatewayError as trouble:
-            if len(hold_ids) == 1 or trouble.reason.family in ("store", "key"):
+            if len(hold_ids) == 1:
                 raise
             say(f"sealgate: {hold_id}: {explained(trouble)}")
             code = max(code, exit_code(trouble))
+            if trouble.reason.family in ("store", "key"):
+                break
     return done, code
 
 

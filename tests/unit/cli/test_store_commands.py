@@ -15,10 +15,12 @@ from cryptography import x509
 from typer.testing import CliRunner
 
 from gateway import app as composition
+from gateway.adapters.db.hold import DbHold
 from gateway.cli.main import application
 from gateway.cms.private_keys import read_private_key
 from gateway.demo.bank import Ports
 from gateway.demo.sink import Sink
+from gateway.errors import GatewayError, Reason
 from gateway.model.mail import Envelope, Mail, Origin, Recipient
 from gateway.settings import load
 from tests.support.pki import NOW, get_pki, pem
@@ -499,6 +501,23 @@ def test_hold_releases_many_and_one_failure_stops_no_other(bank) -> None:
     assert "no held message has the id 000000000000" in done.err
     assert done.out.count("taken") == 2
     assert run("hold", "list", "--json").json() == []
+
+
+def test_what_was_done_before_the_store_failed_is_reported(bank, monkeypatch) -> None:
+    first, second = _hold_more(bank, "ben@other.example", "carl@other.example")
+    settle, settled = DbHold.settle, []
+
+    def fails_at_the_second(hold, hold_id, state) -> None:
+        settled.append(hold_id)
+        if len(settled) == 2:
+            raise GatewayError(Reason.STORE_UNAVAILABLE, "the disk is full", retry=True)
+        settle(hold, hold_id, state)
+
+    monkeypatch.setattr(DbHold, "settle", fails_at_the_second)
+    done = run("hold", "reject", bank.hold_id, first, second, "--yes")
+    assert (done.code, settled) == (75, [bank.hold_id, first]), "the third is not tried"
+    assert f"{first}: store.unavailable" in done.err
+    assert "1 of 3 rejected" in done.err
 
 
 # --- all of them
